@@ -1,0 +1,64 @@
+/** Where the parts of the mesh live and what they are called. One table, so that no two places disagree. */
+export const SYSTEM_NAMESPACE = "causeway-system";
+
+export const SERVICE_ACCOUNTS = {
+  control: "causeway-control",
+  gateway: "causeway-gateway",
+  mirror: "causeway-mirror",
+} as const;
+
+export const PORTS = {
+  outbound: 4140,
+  inbound: 4143,
+  relay: 4143,
+  federation: 4180,
+  control: 4185,
+  admin: 4191,
+  dns: 53,
+  dnsUnprivileged: 5353,
+} as const;
+
+/** Labels and annotations of ours. */
+export const LABELS = {
+  /** On a Service: "true" mirrors it to linked clusters. */
+  exported: "causeway.dev/exported",
+  /** On a Service or ServiceExport, annotation: comma-separated clusters; absent means all linked ones. */
+  exportTo: "causeway.dev/export-to",
+  /** On what we create. */
+  managedBy: "app.kubernetes.io/managed-by",
+  managedByValue: "causeway",
+  /** On mirrors: where the original lives. */
+  originCluster: "causeway.dev/origin-cluster",
+  originService: "causeway.dev/origin-service",
+  /** On Services derived from a ServiceImport to get an address. */
+  derivedFor: "causeway.dev/derived-for",
+  /** On a Namespace or Pod: "enabled" or "disabled". */
+  inject: "causeway.dev/inject",
+  /** On a Pod or Service, annotation: comma-separated ports that are not HTTP. */
+  opaquePorts: "causeway.dev/opaque-ports",
+} as const;
+
+/** EndpointSlice `endpointslice.kubernetes.io/managed-by` of our slices. */
+export const SLICE_MANAGER = "mirror.causeway.dev";
+
+/** Finalizer on Links: mirrors, bundle and routes go first. */
+export const LINK_FINALIZER = "causeway.dev/link";
+
+/** Audience of ServiceAccount tokens presented to control. */
+export const TOKEN_AUDIENCE = "causeway";
+
+/** Protocol versions spoken by this build. */
+export const PROTOCOL = { federation: 1, discovery: 1 } as const;
+
+export const CLUSTER_DOMAIN = "cluster.local";
+export const CLUSTERSET_DOMAIN = "clusterset.local";
+
+export const HEALTH = {
+  heartbeatMs: 200,
+  suspectAfterMissed: 3,
+  deadAfterMissed: 5,
+  recoverAfterInRow: 5,
+  rampMs: 10_000,
+} as const;
+
+export const LEASE_TTL_MS = 10_000;

@@ -1,0 +1,21 @@
+// Original file: protos/causeway/federation/v1/federation.proto
+
+import type { Long } from '@grpc/proto-loader';
+
+export interface Heartbeat {
+  'sequence'?: (number | string | Long);
+  /**
+   * Sender's clock; echoed back unchanged in reply_to_ms so that the sender can measure the round trip.
+   */
+  'sentAtMs'?: (number | string | Long);
+  'replyToMs'?: (number | string | Long);
+}
+
+export interface Heartbeat__Output {
+  'sequence': (string);
+  /**
+   * Sender's clock; echoed back unchanged in reply_to_ms so that the sender can measure the round trip.
+   */
+  'sentAtMs': (string);
+  'replyToMs': (string);
+}

@@ -1,0 +1,72 @@
+import type { GatewayAddress, LinkState } from "../core/link.ts";
+import type { LocalEndpoints, LocalService, RemoteEndpoints, RemoteService } from "../core/service.ts";
+import { parseTrustDomain } from "../core/identity.ts";
+import type { TrustBundle } from "../core/trust-bundle.ts";
+
+/**
+ * A kind of state: where it is kept and what it holds. Mirror owns `local/service` and `local/endpoints`,
+ * control owns `local/bundle`, gateway owns `local/gateway` and all of `peer/`.
+ */
+export interface StateKind<T> {
+  readonly prefix: string;
+  encode(value: T): string;
+  /** @throws SyntaxError, MeshError for what is not a value of this kind */
+  decode(text: string): T;
+}
+
+function json<T>(prefix: string): StateKind<T> {
+  return { prefix, encode: (value) => JSON.stringify(value), decode: (text) => JSON.parse(text) as T };
+}
+
+interface StoredBundle {
+  trustDomain: string;
+  cluster: string;
+  sequence: string;
+  x509Authorities: string[];
+}
+
+function bundles(prefix: string): StateKind<TrustBundle> {
+  return {
+    prefix,
+    encode: ({ trustDomain, cluster, sequence, x509Authorities }) =>
+      JSON.stringify({
+        trustDomain,
+        cluster,
+        sequence: sequence.toString(),
+        x509Authorities: x509Authorities.map((der) => Buffer.from(der).toString("base64")),
+      } satisfies StoredBundle),
+    decode(text) {
+      const stored = JSON.parse(text) as StoredBundle;
+      return {
+        trustDomain: parseTrustDomain(stored.trustDomain),
+        cluster: stored.cluster,
+        sequence: BigInt(stored.sequence),
+        x509Authorities: stored.x509Authorities.map((der) => new Uint8Array(Buffer.from(der, "base64"))),
+      };
+    },
+  };
+}
+
+/** `local/service/<namespace>/<name>` */
+export const LOCAL_SERVICES: StateKind<LocalService> = json("local/service/");
+/** `local/endpoints/<namespace>/<name>` */
+export const LOCAL_ENDPOINTS: StateKind<LocalEndpoints> = json("local/endpoints/");
+/** `local/bundle/<trust domain>` */
+export const LOCAL_BUNDLE: StateKind<TrustBundle> = bundles("local/bundle/");
+/** `local/gateway/<replica>`: our own gateways as peers should reach them. */
+export const LOCAL_GATEWAYS: StateKind<GatewayAddress> = json("local/gateway/");
+/** `peer/service/<cluster>/<namespace>/<name>` */
+export const PEER_SERVICES: StateKind<RemoteService> = json("peer/service/");
+/** `peer/endpoints/<cluster>/<namespace>/<name>` */
+export const PEER_ENDPOINTS: StateKind<RemoteEndpoints> = json("peer/endpoints/");
+/** `peer/bundle/<cluster>/<trust domain>` */
+export const PEER_BUNDLES: StateKind<TrustBundle> = bundles("peer/bundle/");
+/** `peer/gateway/<cluster>/<host>:<port>` */
+export const PEER_GATEWAYS: StateKind<GatewayAddress> = json("peer/gateway/");
+/** `peer/link/<cluster>` */
+export const PEER_LINKS: StateKind<LinkState> = json("peer/link/");
+
+/** The full key of `name` within `kind`. */
+export function stateKey<T>(kind: StateKind<T>, ...name: string[]): string {
+  return kind.prefix + name.join("/");
+}

@@ -1,0 +1,69 @@
+/** A lease held: writes carry it, and a store refuses those whose token is no longer the newest. */
+export interface Fence {
+  readonly lease: string;
+  readonly holder: string;
+  /** Rises with every change of holder. */
+  readonly token: bigint;
+}
+
+export interface Entry {
+  readonly key: string;
+  /** JSON text. */
+  readonly value: string;
+  readonly revision: bigint;
+}
+
+export interface Change {
+  readonly key: string;
+  /** Absent: deleted. */
+  readonly value?: string;
+  readonly revision: bigint;
+}
+
+export type Mutation = { readonly key: string; readonly value: string } | { readonly key: string; readonly value?: undefined };
+
+export interface Snapshot {
+  /** Revision as of which `entries` are whole. */
+  readonly revision: bigint;
+  readonly entries: readonly Entry[];
+}
+
+export type StoreHealth = { readonly state: "up" } | { readonly state: "degraded"; readonly reason: string };
+
+/**
+ * Live state of one cluster: keys to JSON values, with a change stream and fenced writes. Everything in it can
+ * be rebuilt from Kubernetes and from peers. Adapters: memory (one process), Redis. One contract suite runs on both.
+ * Every call may throw MeshError REGISTRY_UNAVAILABLE or REGISTRY_DENIED.
+ */
+export interface RegistryStore {
+  /** All entries whose key starts with `prefix`. */
+  read(prefix: string): Promise<Snapshot>;
+
+  /**
+   * Applies all mutations or none and returns the revision after them; values equal to what is stored change
+   * nothing and are not reported. At most 1,000 mutations and 1 MiB a value.
+   * @throws MeshError REGISTRY_FENCED when `fence` is no longer the lease's newest, LIMIT_EXCEEDED
+   */
+  write(mutations: readonly Mutation[], fence: Fence): Promise<bigint>;
+
+  /**
+   * Yields every change of keys under `prefix` after revision `after`, in order; ends only when `signal` aborts.
+   * @throws MeshError REGISTRY_COMPACTED when the stream no longer reaches back to `after` (or the store lost
+   * its data): read a snapshot and start again
+   */
+  watch(prefix: string, after: bigint, signal: AbortSignal): AsyncIterable<Change>;
+
+  /** Takes `lease` for `holder` if it is free, expired or already its own; undefined while another holds it. */
+  acquire(lease: string, holder: string, ttlMs: number): Promise<Fence | undefined>;
+
+  /** Extends the lease; false when it is no longer held under this token. */
+  renew(fence: Fence, ttlMs: number): Promise<boolean>;
+
+  /** Gives the lease up if it is still held under this token. */
+  release(fence: Fence): Promise<void>;
+
+  health(): StoreHealth;
+
+  /** Ends all watches and connections. */
+  close(): Promise<void>;
+}
