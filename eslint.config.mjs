@@ -1,6 +1,7 @@
 // Only what Biome cannot do: the rules that need types.
 import tseslint from "typescript-eslint";
 
+// biome-ignore lint/style/noDefaultExport: eslint wants it
 export default [
   { ignores: ["dist/**", "node_modules/**", "protos/gen/**", "**/*.mjs", "**/*.cjs", "**/*.js"] },
   {

@@ -90,9 +90,7 @@ export class ManualClock implements Clock {
     const untilMs = this.#nowMs + ms;
     for (;;) {
       await settle();
-      const due = this.#timers
-        .filter((t) => t.atMs <= untilMs)
-        .sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0];
+      const due = this.#timers.filter((t) => t.atMs <= untilMs).sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0];
       if (due === undefined) break;
       this.#timers = this.#timers.filter((t) => t !== due);
       this.#nowMs = Math.max(this.#nowMs, due.atMs);

@@ -21,14 +21,20 @@ const SHAPE = new RegExp(`^spiffe://([a-z0-9._-]{1,255})/ns/(${SEGMENT})/sa/(${S
 /** @throws MeshError IDENTITY_INVALID (SPIFFE-ID section 2.1) */
 export function parseTrustDomain(text: string): TrustDomain {
   if (TRUST_DOMAIN.test(text)) return text as TrustDomain;
-  throw new MeshError("IDENTITY_INVALID", `Cannot parse trust domain "${text.slice(0, 80)}": want [a-z0-9._-], 1 to 255.`);
+  throw new MeshError(
+    "IDENTITY_INVALID",
+    `Cannot parse trust domain "${text.slice(0, 80)}": want [a-z0-9._-], 1 to 255.`,
+  );
 }
 
 /** @throws MeshError IDENTITY_INVALID */
 export function parseIdentity(text: string): Identity {
   if (text.length <= 2048 && SHAPE.test(text)) return text as Identity;
   const shown = text.slice(0, 120);
-  throw new MeshError("IDENTITY_INVALID", `Cannot parse identity "${shown}": want spiffe://<trust domain>/ns/<ns>/sa/<sa>.`);
+  throw new MeshError(
+    "IDENTITY_INVALID",
+    `Cannot parse identity "${shown}": want spiffe://<trust domain>/ns/<ns>/sa/<sa>.`,
+  );
 }
 
 /** The parts of an identity. */

@@ -12,7 +12,10 @@ export function isServiceName(text: string): boolean {
 /** A cluster's name: an RFC 1123 label. @throws MeshError NAME_INVALID */
 export function parseClusterName(text: string): string {
   if (CLUSTER.test(text)) return text;
-  throw new MeshError("NAME_INVALID", `Cannot use "${text.slice(0, 80)}" as a cluster name: want a-z, 0-9 and -, at most 63.`);
+  throw new MeshError(
+    "NAME_INVALID",
+    `Cannot use "${text.slice(0, 80)}" as a cluster name: want a-z, 0-9 and -, at most 63.`,
+  );
 }
 
 /**

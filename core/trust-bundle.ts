@@ -27,10 +27,16 @@ function sameAuthorities(a: readonly Uint8Array[], b: readonly Uint8Array[]): bo
 export function supersedes(next: TrustBundle, known: TrustBundle | undefined): boolean {
   if (known === undefined || next.sequence > known.sequence) return true;
   if (next.sequence < known.sequence) {
-    throw new MeshError("BUNDLE_STALE", `Cannot take bundle of ${next.trustDomain}: sequence ${next.sequence} is below the known ${known.sequence}.`);
+    throw new MeshError(
+      "BUNDLE_STALE",
+      `Cannot take bundle of ${next.trustDomain}: sequence ${next.sequence} is below the known ${known.sequence}.`,
+    );
   }
   if (!sameAuthorities(next.x509Authorities, known.x509Authorities)) {
-    throw new MeshError("BUNDLE_STALE", `Cannot take bundle of ${next.trustDomain}: sequence ${next.sequence} is known with other content.`);
+    throw new MeshError(
+      "BUNDLE_STALE",
+      `Cannot take bundle of ${next.trustDomain}: sequence ${next.sequence} is known with other content.`,
+    );
   }
   return false;
 }

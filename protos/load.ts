@@ -1,8 +1,8 @@
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type GrpcObject, loadPackageDefinition } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
-import { existsSync } from "node:fs";
 import type { ProtoGrpcType as DiscoveryProto } from "./gen/discovery.ts";
 import type { ProtoGrpcType as FederationProto } from "./gen/federation.ts";
 import type { ProtoGrpcType as IdentityProto } from "./gen/identity.ts";

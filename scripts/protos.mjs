@@ -12,7 +12,10 @@ try {
   args.push("-O", out, "--grpcLib=@grpc/grpc-js", "--importFileExtension=.ts", ...files.map((f) => `causeway/${f}`));
   const run = spawnSync("node_modules/.bin/proto-loader-gen-types", args, { stdio: ["ignore", "ignore", "inherit"] });
   if (run.status !== 0) process.exit(run.status ?? 1);
-  const list = (dir) => readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts")).sort();
+  const list = (dir) =>
+    readdirSync(dir, { recursive: true, encoding: "utf8" })
+      .filter((f) => f.endsWith(".ts"))
+      .sort();
   if (check) {
     const stale = list(out).filter((f) => {
       try {
