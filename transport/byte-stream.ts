@@ -1,16 +1,16 @@
 /**
  * Who uses a byte stream. Callbacks run synchronously inside the read; they never run after `onClose`, which is
- * called exactly once.
+ * called exactly once. One that throws costs its own stream only: it is destroyed with INTERNAL.
  */
 export interface ByteStreamUser {
   /**
    * Bytes 0 to `length` of `buffer` have arrived. The buffer is shared by all streams and is overwritten after
-   * the return: consume or copy.
+   * the return: consume or copy. Never called between `pause` and `resume`.
    */
   onRead(buffer: Buffer, length: number): void;
   /** The peer will send no more; writing is still possible. */
   onEnd(): void;
-  /** All that was accepted by `write` has been handed to the kernel after a `false`. */
+  /** After a `write` that returned false: all that was accepted has been handed to the kernel. */
   onDrain(): void;
   /** Gone. `error` is undefined after an orderly end, else a MeshError (STREAM_CLOSED, TLS_HANDSHAKE, …). */
   onClose(error: Error | undefined): void;
@@ -19,14 +19,20 @@ export interface ByteStreamUser {
 /**
  * A connected, bidirectional byte stream: TCP, unix or TLS. Two adapters keep the same contract (suite:
  * byte-stream.contract.ts): `handle`, on the libuv handle without Node's streams, and `net`, on plain sockets.
+ * It closes by itself once both directions have ended.
  */
 export interface ByteStream {
   /** Who is called back; may be replaced at any time (a pooled connection changes hands). */
   user: ByteStreamUser;
   /**
+   * Longest read that the user can take, 64 KiB unless raised. A bulk flow on a stream with more gets a buffer of
+   * its own, which a `write` inside `onRead` passes on without a copy.
+   */
+  maxReadBytes: number;
+  /**
    * Sends `buffer[start, end)`. The bytes are taken before the return: the caller may overwrite the buffer at
-   * once. False: the kernel has not taken all of it; stop the source until `onDrain`. At most `maxPendingBytes`
-   * wait; over that the stream is destroyed with LIMIT_EXCEEDED.
+   * once. False: enough waits; stop the source until `onDrain`. At most `maxPendingBytes` of the transport wait;
+   * a write that finds more waiting destroys the stream with LIMIT_EXCEEDED. Does nothing after `end` or a close.
    */
   write(buffer: Buffer, start: number, end: number): boolean;
   pause(): void;

@@ -1,0 +1,141 @@
+import type { Clock } from "../core/clock.ts";
+import { errorText } from "../core/errors.ts";
+import type { Log } from "../core/log.ts";
+
+const SLOTS = 512;
+const UNSET = -1;
+
+/** A deadline that is armed and disarmed many times: made once per connection. */
+export class WheelTimer {
+  readonly run: () => void;
+  /** Tick at which it is due; UNSET when disarmed. Of the wheel. */
+  dueTick = UNSET;
+  /** Tick whose slot holds it; UNSET when in none. Of the wheel. */
+  heldTick = UNSET;
+  previous: WheelTimer | undefined = undefined;
+  next: WheelTimer | undefined = undefined;
+
+  constructor(run: () => void) {
+    this.run = run;
+  }
+}
+
+/**
+ * Deadlines of many connections on one coarse timer, which runs only while something is in the wheel. Arming
+ * again for later and disarming only write a field: the timer is moved or dropped when its slot comes by.
+ * A deadline runs between 0 and 2 granules late, never early.
+ */
+export class TimerWheel {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #granuleMs: number;
+  readonly #slots: (WheelTimer | undefined)[] = new Array<WheelTimer | undefined>(SLOTS).fill(undefined);
+  readonly #originMs: number;
+  /** Ticks up to this one have been run. */
+  #tick = 0;
+  #held = 0;
+  #stop: (() => void) | undefined = undefined;
+
+  constructor(clock: Clock, log: Log, granuleMs = 20) {
+    this.#clock = clock;
+    this.#log = log;
+    this.#granuleMs = granuleMs;
+    this.#originMs = clock.nowMs();
+  }
+
+  /** Timers in the wheel, disarmed ones that were not yet swept included. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** Makes `timer` run once in `afterMs`, instead of whenever it was to run before. */
+  arm(timer: WheelTimer, afterMs: number): void {
+    if (this.#held === 0) this.#tick = this.#tickAt(this.#clock.nowMs());
+    const elapsedMs = this.#clock.nowMs() - this.#originMs;
+    const due = Math.max(this.#tick + 1, Math.ceil((elapsedMs + afterMs) / this.#granuleMs));
+    timer.dueTick = due;
+    if (timer.heldTick !== UNSET) {
+      if (timer.heldTick <= due) return;
+      this.#unlink(timer);
+    }
+    this.#link(timer);
+    this.#start();
+  }
+
+  disarm(timer: WheelTimer): void {
+    timer.dueTick = UNSET;
+  }
+
+  #tickAt(nowMs: number): number {
+    return Math.floor((nowMs - this.#originMs) / this.#granuleMs);
+  }
+
+  #link(timer: WheelTimer): void {
+    const held = Math.min(timer.dueTick, this.#tick + SLOTS - 1);
+    const head = this.#slots[held % SLOTS];
+    timer.heldTick = held;
+    timer.previous = undefined;
+    timer.next = head;
+    if (head !== undefined) head.previous = timer;
+    this.#slots[held % SLOTS] = timer;
+    this.#held++;
+  }
+
+  #unlink(timer: WheelTimer): void {
+    if (timer.previous === undefined) this.#slots[timer.heldTick % SLOTS] = timer.next;
+    else timer.previous.next = timer.next;
+    if (timer.next !== undefined) timer.next.previous = timer.previous;
+    timer.previous = undefined;
+    timer.next = undefined;
+    timer.heldTick = UNSET;
+    this.#held--;
+  }
+
+  #start(): void {
+    this.#stop ??= this.#clock.after(this.#granuleMs, () => {
+      this.#stop = undefined;
+      this.#advance(this.#tickAt(this.#clock.nowMs()));
+      if (this.#held > 0) this.#start();
+    });
+  }
+
+  #advance(until: number): void {
+    // After a long stall every slot is swept once; more rounds would find the same timers.
+    const from = Math.max(this.#tick + 1, until - SLOTS + 1);
+    for (let tick = from; tick <= until; tick++) {
+      this.#tick = tick;
+      this.#sweep(tick % SLOTS, until);
+    }
+    this.#tick = until;
+  }
+
+  #sweep(slot: number, now: number): void {
+    let timer = this.#slots[slot];
+    // Unhook the whole slot first: a callback may arm into it, or disarm a neighbour.
+    while (timer !== undefined) {
+      this.#unlink(timer);
+      if (timer.dueTick !== UNSET) {
+        if (timer.dueTick <= now) this.#fire(timer);
+        else this.#link(timer);
+      }
+      const head = this.#slots[slot];
+      // What was linked anew into this very slot belongs to a later round and sits at the head.
+      timer = head !== undefined && head.heldTick > now ? nextDue(head, now) : head;
+    }
+  }
+
+  #fire(timer: WheelTimer): void {
+    timer.dueTick = UNSET;
+    try {
+      timer.run();
+    } catch (error) {
+      this.#log.error("timer_failed", { error: errorText(error) });
+    }
+  }
+}
+
+function nextDue(head: WheelTimer, now: number): WheelTimer | undefined {
+  let timer: WheelTimer | undefined = head;
+  while (timer !== undefined && timer.heldTick > now) timer = timer.next;
+  return timer;
+}
