@@ -36,6 +36,8 @@ export const LABELS = {
   inject: "causeway.dev/inject",
   /** On a Pod or Service, annotation: comma-separated ports that are not HTTP. */
   opaquePorts: "causeway.dev/opaque-ports",
+  /** On a Pod, annotation: inbound port of its sidecar. */
+  proxyPort: "causeway.dev/proxy-port",
 } as const;
 
 /** EndpointSlice `endpointslice.kubernetes.io/managed-by` of our slices. */
@@ -43,6 +45,12 @@ export const SLICE_MANAGER = "mirror.causeway.dev";
 
 /** Finalizer on Links: mirrors, bundle and routes go first. */
 export const LINK_FINALIZER = "causeway.dev/link";
+
+/** Finalizer on Links: the mirrors go first, even where the mirror role was away at the time. */
+export const MIRROR_FINALIZER = "causeway.dev/mirrors";
+
+/** Name of the sidecar's container in an injected Pod. */
+export const PROXY_CONTAINER = "causeway-proxy";
 
 /** Audience of ServiceAccount tokens presented to control. */
 export const TOKEN_AUDIENCE = "causeway";
