@@ -46,6 +46,7 @@ const CODES = {
   PROTOCOL_VERSION: "the peer speaks another protocol version",
   PROTOCOL_VIOLATION: "the peer broke the protocol",
   LIMIT_EXCEEDED: "a limit was reached",
+  DIGEST_MISMATCH: "the two sides of a link hold different state; a snapshot follows",
   // data plane
   PROXY_NO_ENDPOINTS: "the service has no endpoint that can take the request",
   PROXY_UNKNOWN_SERVICE: "the name is not a service of this cluster",

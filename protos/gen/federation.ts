@@ -14,6 +14,7 @@ import type { Hello as _causeway_federation_v1_Hello, Hello__Output as _causeway
 import type { JoinRequest as _causeway_federation_v1_JoinRequest, JoinRequest__Output as _causeway_federation_v1_JoinRequest__Output } from './causeway/federation/v1/JoinRequest.ts';
 import type { JoinResponse as _causeway_federation_v1_JoinResponse, JoinResponse__Output as _causeway_federation_v1_JoinResponse__Output } from './causeway/federation/v1/JoinResponse.ts';
 import type { KindDigest as _causeway_federation_v1_KindDigest, KindDigest__Output as _causeway_federation_v1_KindDigest__Output } from './causeway/federation/v1/KindDigest.ts';
+import type { Refusal as _causeway_federation_v1_Refusal, Refusal__Output as _causeway_federation_v1_Refusal__Output } from './causeway/federation/v1/Refusal.ts';
 import type { Resource as _causeway_federation_v1_Resource, Resource__Output as _causeway_federation_v1_Resource__Output } from './causeway/federation/v1/Resource.ts';
 import type { Service as _causeway_federation_v1_Service, Service__Output as _causeway_federation_v1_Service__Output } from './causeway/federation/v1/Service.ts';
 import type { ServicePort as _causeway_federation_v1_ServicePort, ServicePort__Output as _causeway_federation_v1_ServicePort__Output } from './causeway/federation/v1/ServicePort.ts';
@@ -48,6 +49,7 @@ export interface ProtoGrpcType {
         JoinResponse: MessageTypeDefinition<_causeway_federation_v1_JoinResponse, _causeway_federation_v1_JoinResponse__Output>
         Kind: EnumTypeDefinition
         KindDigest: MessageTypeDefinition<_causeway_federation_v1_KindDigest, _causeway_federation_v1_KindDigest__Output>
+        Refusal: MessageTypeDefinition<_causeway_federation_v1_Refusal, _causeway_federation_v1_Refusal__Output>
         Resource: MessageTypeDefinition<_causeway_federation_v1_Resource, _causeway_federation_v1_Resource__Output>
         Service: MessageTypeDefinition<_causeway_federation_v1_Service, _causeway_federation_v1_Service__Output>
         ServicePort: MessageTypeDefinition<_causeway_federation_v1_ServicePort, _causeway_federation_v1_ServicePort__Output>

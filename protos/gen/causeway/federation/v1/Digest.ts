@@ -3,7 +3,8 @@
 import type { KindDigest as _causeway_federation_v1_KindDigest, KindDigest__Output as _causeway_federation_v1_KindDigest__Output } from '../../../causeway/federation/v1/KindDigest.ts';
 
 /**
- * SHA-256 over the sorted (name, encoded value) of each kind, as sent so far.
+ * Of what was sent and acknowledged so far: only sent while no answer is outstanding. Answered by an Ack with the
+ * digest's nonce: one without kind where all agree, else a NACK for each kind that differs, and a snapshot follows.
  */
 export interface Digest {
   'kinds'?: (_causeway_federation_v1_KindDigest)[];
@@ -11,7 +12,8 @@ export interface Digest {
 }
 
 /**
- * SHA-256 over the sorted (name, encoded value) of each kind, as sent so far.
+ * Of what was sent and acknowledged so far: only sent while no answer is outstanding. Answered by an Ack with the
+ * digest's nonce: one without kind where all agree, else a NACK for each kind that differs, and a snapshot follows.
  */
 export interface Digest__Output {
   'kinds': (_causeway_federation_v1_KindDigest__Output)[];

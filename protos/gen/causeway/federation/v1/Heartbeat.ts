@@ -3,6 +3,9 @@
 import type { Long } from '@grpc/proto-loader';
 
 export interface Heartbeat {
+  /**
+   * 0 in a reply, which is sent at once and only carries reply_to_ms.
+   */
   'sequence'?: (number | string | Long);
   /**
    * Sender's clock; echoed back unchanged in reply_to_ms so that the sender can measure the round trip.
@@ -12,6 +15,9 @@ export interface Heartbeat {
 }
 
 export interface Heartbeat__Output {
+  /**
+   * 0 in a reply, which is sent at once and only carries reply_to_ms.
+   */
   'sequence': (string);
   /**
    * Sender's clock; echoed back unchanged in reply_to_ms so that the sender can measure the round trip.

@@ -6,6 +6,9 @@ import type { Long } from '@grpc/proto-loader';
 export interface KindDigest {
   'kind'?: (_causeway_federation_v1_Kind);
   'revision'?: (number | string | Long);
+  /**
+   * SHA-256 over the names, sorted, each followed by the SHA-256 of its value as the registry keeps it.
+   */
   'sha256'?: (Buffer | Uint8Array | string);
   'count'?: (number);
 }
@@ -13,6 +16,9 @@ export interface KindDigest {
 export interface KindDigest__Output {
   'kind': (_causeway_federation_v1_Kind__Output);
   'revision': (string);
+  /**
+   * SHA-256 over the names, sorted, each followed by the SHA-256 of its value as the registry keeps it.
+   */
   'sha256': (Buffer);
   'count': (number);
 }
