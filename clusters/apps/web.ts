@@ -1,0 +1,49 @@
+import { createServer } from "node:http";
+
+/**
+ * The sample web service. `GET /` names the pod that answers; `?whoami` shows the caller's identity as the sidecar
+ * authenticated it; `?slow=<ms>` waits (at most 10 s); any other method echoes up to 1 MiB.
+ */
+const { HOST = "127.0.0.1", PORT = "8080", POD_NAME = "web", CLUSTER = "local" } = process.env;
+
+const server = createServer((request, response) => {
+  const url = new URL(request.url ?? "/", "http://web");
+  if (url.pathname === "/ready") {
+    response.end("ok\n");
+    return;
+  }
+  const answer = () => {
+    const client = request.headers["x-causeway-client-id"];
+    const body = url.searchParams.has("whoami")
+      ? { cluster: CLUSTER, pod: POD_NAME, client: client ?? null }
+      : { cluster: CLUSTER, pod: POD_NAME, path: url.pathname };
+    response.setHeader("content-type", "application/json");
+    response.end(`${JSON.stringify(body)}\n`);
+  };
+  if (request.method === "GET" || request.method === "HEAD") {
+    const slowMs = Math.min(10_000, Number(url.searchParams.get("slow") ?? 0) || 0);
+    if (slowMs > 0) setTimeout(answer, slowMs);
+    else answer();
+    return;
+  }
+  let bytes = 0;
+  request.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > 1024 * 1024) {
+      response.statusCode = 413;
+      response.end("over 1 MiB\n");
+      request.destroy();
+      return;
+    }
+    response.write(chunk);
+  });
+  request.on("end", () => response.end());
+});
+server.keepAliveTimeout = 75_000;
+server.listen({ host: HOST, port: Number(PORT), backlog: 1024 }, () => {
+  console.log(`${POD_NAME} of ${CLUSTER} serves on ${HOST}:${PORT}`);
+});
+process.once("SIGTERM", () => {
+  server.close(() => process.exit(0));
+  server.closeIdleConnections();
+});
