@@ -55,6 +55,11 @@ export const LOCAL_ENDPOINTS: StateKind<LocalEndpoints> = json("local/endpoints/
 export const LOCAL_BUNDLE: StateKind<TrustBundle> = bundles("local/bundle/");
 /** `local/gateway/<replica>`: our own gateways as peers should reach them. */
 export const LOCAL_GATEWAYS: StateKind<GatewayAddress> = json("local/gateway/");
+/**
+ * `local/ready/<owner>`: written by an owner (mirror) once its first full pass is in the registry, deleted never.
+ * Gone with the rest when a store loses its data: until it is back, absence of a key means nothing.
+ */
+export const LOCAL_READY: StateKind<{ readonly sinceMs: number }> = json("local/ready/");
 /** `peer/service/<cluster>/<namespace>/<name>` */
 export const PEER_SERVICES: StateKind<RemoteService> = json("peer/service/");
 /** `peer/endpoints/<cluster>/<namespace>/<name>` */

@@ -107,7 +107,7 @@ export function readResource(kind: SyncKind, resource: Resource__Output, peer: P
 
 /** The registry key of `name` of `kind`. */
 export function peerKey(kind: SyncKind, cluster: string, name: string): string {
-  return stateKey(STATE[kind], cluster, name);
+  return `${STATE[kind].prefix}${cluster}/${name}`;
 }
 
 const STATE = {
