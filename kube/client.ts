@@ -79,21 +79,48 @@ export interface KubeClient {
   replace<T extends KubeObject>(type: ResourceType, object: T): Promise<T>;
   replaceStatus<T extends KubeObject>(type: ResourceType, object: T): Promise<T>;
   /** JSON merge patch (RFC 7386). */
-  mergePatch<T extends KubeObject>(type: ResourceType, name: string, namespace: string | undefined, patch: object): Promise<T>;
-  mergePatchStatus<T extends KubeObject>(type: ResourceType, name: string, namespace: string | undefined, patch: object): Promise<T>;
+  mergePatch<T extends KubeObject>(
+    type: ResourceType,
+    name: string,
+    namespace: string | undefined,
+    patch: object,
+  ): Promise<T>;
+  mergePatchStatus<T extends KubeObject>(
+    type: ResourceType,
+    name: string,
+    namespace: string | undefined,
+    patch: object,
+  ): Promise<T>;
   /** False where it did not exist. `uid` guards against deleting a successor of the same name. */
-  delete(type: ResourceType, name: string, namespace?: string, options?: { uid?: string; gracePeriodSeconds?: number }): Promise<boolean>;
+  delete(
+    type: ResourceType,
+    name: string,
+    namespace?: string,
+    options?: { uid?: string; gracePeriodSeconds?: number },
+  ): Promise<boolean>;
 
   /** A cache of a list, kept up to date; see Informer. */
   informer<T extends KubeObject>(type: ResourceType, options?: ListOptions): Informer<T>;
 
   reviewToken(token: string, audiences: readonly string[]): Promise<TokenReviewResult>;
   /** A token of a ServiceAccount (TokenRequest API) and when it expires, in ms since 1970. */
-  requestToken(namespace: string, serviceAccount: string, audiences: readonly string[], ttlSeconds: number): Promise<{ token: string; expiresAtMs: number }>;
+  requestToken(
+    namespace: string,
+    serviceAccount: string,
+    audiences: readonly string[],
+    ttlSeconds: number,
+  ): Promise<{ token: string; expiresAtMs: number }>;
   /** `gitVersion` of the server. */
   version(): Promise<string>;
   /** Runs a command in a container and waits for its end. @throws EXEC_FAILED when it could not be started */
-  exec(namespace: string, pod: string, container: string | undefined, command: readonly string[], streams: ExecStreams, signal: AbortSignal): Promise<ExecResult>;
+  exec(
+    namespace: string,
+    pod: string,
+    container: string | undefined,
+    command: readonly string[],
+    streams: ExecStreams,
+    signal: AbortSignal,
+  ): Promise<ExecResult>;
 }
 
 export type InformerEvent<T> =

@@ -14,7 +14,13 @@ export const SERVICE_ACCOUNTS = type("", "v1", "ServiceAccount", "serviceaccount
 export const EVENTS = type("", "v1", "Event", "events");
 export const DEPLOYMENTS = type("apps", "v1", "Deployment", "deployments");
 export const ENDPOINT_SLICES = type("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
-export const CUSTOM_RESOURCE_DEFINITIONS = type("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", false);
+export const CUSTOM_RESOURCE_DEFINITIONS = type(
+  "apiextensions.k8s.io",
+  "v1",
+  "CustomResourceDefinition",
+  "customresourcedefinitions",
+  false,
+);
 export const SERVICE_EXPORTS = type("multicluster.x-k8s.io", "v1alpha1", "ServiceExport", "serviceexports");
 export const SERVICE_IMPORTS = type("multicluster.x-k8s.io", "v1alpha1", "ServiceImport", "serviceimports");
 export const LINKS = type("causeway.dev", "v1alpha1", "Link", "links", false);
@@ -102,9 +108,18 @@ export interface Deployment extends KubeObject {
   spec?: {
     replicas?: number;
     selector: { matchLabels?: Record<string, string> };
-    template: { metadata?: { labels?: Record<string, string>; annotations?: Record<string, string> }; spec: NonNullable<Pod["spec"]> };
+    template: {
+      metadata?: { labels?: Record<string, string>; annotations?: Record<string, string> };
+      spec: NonNullable<Pod["spec"]>;
+    };
   };
-  status?: { replicas?: number; readyReplicas?: number; updatedReplicas?: number; availableReplicas?: number; observedGeneration?: number };
+  status?: {
+    replicas?: number;
+    readyReplicas?: number;
+    updatedReplicas?: number;
+    availableReplicas?: number;
+    observedGeneration?: number;
+  };
 }
 
 export interface ServiceExportObject extends KubeObject {
