@@ -1,3 +1,5 @@
+import { MeshError } from "../core/errors.ts";
+
 /** A lease held: writes carry it, and a store refuses those whose token is no longer the newest. */
 export interface Fence {
   readonly lease: string;
@@ -41,7 +43,7 @@ export interface RegistryStore {
 
   /**
    * Applies all mutations or none and returns the revision after them; values equal to what is stored change
-   * nothing and are not reported. At most 1,000 mutations and 1 MiB a value.
+   * nothing and are not reported. At most STORE_LIMITS.
    * @throws MeshError REGISTRY_FENCED when `fence` is no longer the lease's newest, LIMIT_EXCEEDED
    */
   write(mutations: readonly Mutation[], fence: Fence): Promise<bigint>;
@@ -66,4 +68,38 @@ export interface RegistryStore {
 
   /** Ends all watches and connections. */
   close(): Promise<void>;
+}
+
+/** What one write may hold. */
+export const STORE_LIMITS = {
+  mutations: 1_000,
+  keyBytes: 1_024,
+  valueBytes: 1_048_576,
+  /** Keys and values of one write together. */
+  writeBytes: 16_777_216,
+} as const;
+
+/** Bytes of a mutation. @throws MeshError LIMIT_EXCEEDED for a key or a value that no store takes */
+export function mutationBytes({ key, value }: Mutation): number {
+  const keyBytes = Buffer.byteLength(key);
+  const valueBytes = value === undefined ? 0 : Buffer.byteLength(value);
+  if (keyBytes === 0 || keyBytes > STORE_LIMITS.keyBytes) {
+    throw new MeshError("LIMIT_EXCEEDED", `Cannot write a key of ${keyBytes} bytes: 1 to ${STORE_LIMITS.keyBytes} fit.`);
+  }
+  if (valueBytes > STORE_LIMITS.valueBytes) {
+    throw new MeshError("LIMIT_EXCEEDED", `Cannot write ${key}: ${valueBytes} bytes, ${STORE_LIMITS.valueBytes} fit.`);
+  }
+  return keyBytes + valueBytes;
+}
+
+/** @throws MeshError LIMIT_EXCEEDED for a write that is over STORE_LIMITS */
+export function checkMutations(mutations: readonly Mutation[]): void {
+  if (mutations.length > STORE_LIMITS.mutations) {
+    throw new MeshError("LIMIT_EXCEEDED", `Cannot write ${mutations.length} keys at once: ${STORE_LIMITS.mutations} fit.`);
+  }
+  let bytes = 0;
+  for (const mutation of mutations) bytes += mutationBytes(mutation);
+  if (bytes > STORE_LIMITS.writeBytes) {
+    throw new MeshError("LIMIT_EXCEEDED", `Cannot write ${bytes} bytes at once: ${STORE_LIMITS.writeBytes} fit.`);
+  }
 }

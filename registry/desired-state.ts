@@ -1,0 +1,98 @@
+import { MeshError } from "../core/errors.ts";
+import { type Entry, type Mutation, mutationBytes, STORE_LIMITS } from "./store.ts";
+
+/** What a writer wants stored, and which keys may not be so yet. Knows no store. */
+export class DesiredState {
+  readonly #values = new Map<string, string>();
+  readonly #owned = new Set<string>();
+  readonly #dirty = new Set<string>();
+  /** Owned prefixes whose stored content has not been compared yet. */
+  readonly #unread = new Set<string>();
+
+  get unread(): readonly string[] {
+    return [...this.#unread];
+  }
+
+  /** @throws MeshError LIMIT_EXCEEDED for what no store takes */
+  set(key: string, value: string): void {
+    mutationBytes({ key, value });
+    if (this.#values.get(key) === value) return;
+    this.#values.set(key, value);
+    this.#mark(key);
+  }
+
+  delete(key: string): void {
+    this.#values.delete(key);
+    this.#mark(key);
+  }
+
+  /** @throws MeshError LIMIT_EXCEEDED; INTERNAL for a key outside the prefix; nothing is changed then */
+  replacePrefix(prefix: string, values: ReadonlyMap<string, string>): void {
+    for (const [key, value] of values) {
+      if (!key.startsWith(prefix)) throw new MeshError("INTERNAL", `Cannot put ${key} under ${prefix}: it is outside.`);
+      mutationBytes({ key, value });
+    }
+    if (!this.#owned.has(prefix)) {
+      this.#owned.add(prefix);
+      this.#unread.add(prefix);
+    }
+    for (const key of this.#values.keys()) if (key.startsWith(prefix) && !values.has(key)) this.delete(key);
+    for (const [key, value] of values) this.set(key, value);
+  }
+
+  /** Forgets what is stored: everything is to be compared or written again. */
+  distrust(): void {
+    for (const prefix of this.#owned) this.#unread.add(prefix);
+    for (const key of this.#values.keys()) if (!this.#isOwned(key)) this.#dirty.add(key);
+    for (const key of this.#dirty) if (this.#isOwned(key)) this.#dirty.delete(key);
+  }
+
+  /** Takes note of all that is stored under an owned prefix. */
+  compare(prefix: string, entries: readonly Entry[]): void {
+    const stored = new Set<string>();
+    for (const { key, value } of entries) {
+      stored.add(key);
+      if (this.#values.get(key) !== value) this.#dirty.add(key);
+    }
+    for (const key of this.#values.keys()) if (key.startsWith(prefix) && !stored.has(key)) this.#dirty.add(key);
+    this.#unread.delete(prefix);
+  }
+
+  /** Takes note that `key` is stored as `value`; whether that is not as desired. */
+  observe(key: string, value: string | undefined): boolean {
+    const desired = this.#values.get(key);
+    if (desired === value || (desired === undefined && !this.#isOwned(key))) return false;
+    this.#dirty.add(key);
+    return true;
+  }
+
+  /** The next mutations to write, within STORE_LIMITS. */
+  batch(): Mutation[] {
+    const mutations: Mutation[] = [];
+    let bytes = 0;
+    for (const key of this.#dirty) {
+      const value = this.#values.get(key);
+      const mutation: Mutation = value === undefined ? { key } : { key, value };
+      bytes += mutationBytes(mutation);
+      if (mutations.length === STORE_LIMITS.mutations || (bytes > STORE_LIMITS.writeBytes && mutations.length > 0)) break;
+      mutations.push(mutation);
+    }
+    return mutations;
+  }
+
+  /** Takes note that `mutations` were stored; what is desired otherwise by now stays to be written. */
+  written(mutations: readonly Mutation[]): void {
+    for (const { key, value } of mutations) if (this.#values.get(key) === value) this.#dirty.delete(key);
+  }
+
+  /** What an owned prefix holds is compared as a whole: no need to remember its keys while that is due. */
+  #mark(key: string): void {
+    for (const prefix of this.#unread) if (key.startsWith(prefix)) return;
+    this.#dirty.add(key);
+  }
+
+  #isOwned(key: string): boolean {
+    for (const prefix of this.#owned) if (key.startsWith(prefix)) return true;
+    return false;
+  }
+}
