@@ -40,11 +40,16 @@ export function connectTimeout(target: string, timeoutMs: number): MeshError {
 
 export function handshakeError(target: string, cause: unknown): MeshError {
   if (cause instanceof MeshError) return cause;
-  return new MeshError("TLS_HANDSHAKE", `Cannot finish the TLS handshake with ${target}: ${reasonOf(cause)}.`, { cause });
+  return new MeshError("TLS_HANDSHAKE", `Cannot finish the TLS handshake with ${target}: ${reasonOf(cause)}.`, {
+    cause,
+  });
 }
 
 export function overflowError(maxBytes: number): MeshError {
-  return new MeshError("LIMIT_EXCEEDED", `Cannot hold more than ${maxBytes} bytes for a connection: the peer reads too slowly.`);
+  return new MeshError(
+    "LIMIT_EXCEEDED",
+    `Cannot hold more than ${maxBytes} bytes for a connection: the peer reads too slowly.`,
+  );
 }
 
 export function callbackError(cause: unknown): MeshError {
@@ -54,7 +59,13 @@ export function callbackError(cause: unknown): MeshError {
 
 export function listenError(target: string, cause: unknown): MeshError {
   if (reasonOf(cause) === "EADDRINUSE") {
-    return new MeshError("PORT_IN_USE", `Cannot listen on ${target}: the address is taken. Stop the other process or choose another port.`, { cause });
+    return new MeshError(
+      "PORT_IN_USE",
+      `Cannot listen on ${target}: the address is taken. Stop the other process or choose another port.`,
+      { cause },
+    );
   }
-  return new MeshError("USAGE", `Cannot listen on ${target}: ${reasonOf(cause)}. Choose an address of this machine.`, { cause });
+  return new MeshError("USAGE", `Cannot listen on ${target}: ${reasonOf(cause)}. Choose an address of this machine.`, {
+    cause,
+  });
 }

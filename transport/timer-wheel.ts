@@ -4,6 +4,8 @@ import type { Log } from "../core/log.ts";
 
 const SLOTS = 512;
 const UNSET = -1;
+/** Index of the list that is being swept. */
+const SWEEP = SLOTS;
 
 /** A deadline that is armed and disarmed many times: made once per connection. */
 export class WheelTimer {
@@ -12,6 +14,7 @@ export class WheelTimer {
   dueTick = UNSET;
   /** Tick whose slot holds it; UNSET when in none. Of the wheel. */
   heldTick = UNSET;
+  slot = UNSET;
   previous: WheelTimer | undefined = undefined;
   next: WheelTimer | undefined = undefined;
 
@@ -29,7 +32,7 @@ export class TimerWheel {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #granuleMs: number;
-  readonly #slots: (WheelTimer | undefined)[] = new Array<WheelTimer | undefined>(SLOTS).fill(undefined);
+  readonly #slots: (WheelTimer | undefined)[] = new Array<WheelTimer | undefined>(SLOTS + 1).fill(undefined);
   readonly #originMs: number;
   /** Ticks up to this one have been run. */
   #tick = 0;
@@ -72,17 +75,19 @@ export class TimerWheel {
 
   #link(timer: WheelTimer): void {
     const held = Math.min(timer.dueTick, this.#tick + SLOTS - 1);
-    const head = this.#slots[held % SLOTS];
+    const slot = held % SLOTS;
+    const head = this.#slots[slot];
     timer.heldTick = held;
+    timer.slot = slot;
     timer.previous = undefined;
     timer.next = head;
     if (head !== undefined) head.previous = timer;
-    this.#slots[held % SLOTS] = timer;
+    this.#slots[slot] = timer;
     this.#held++;
   }
 
   #unlink(timer: WheelTimer): void {
-    if (timer.previous === undefined) this.#slots[timer.heldTick % SLOTS] = timer.next;
+    if (timer.previous === undefined) this.#slots[timer.slot] = timer.next;
     else timer.previous.next = timer.next;
     if (timer.next !== undefined) timer.next.previous = timer.previous;
     timer.previous = undefined;
@@ -110,17 +115,15 @@ export class TimerWheel {
   }
 
   #sweep(slot: number, now: number): void {
-    let timer = this.#slots[slot];
-    // Unhook the whole slot first: a callback may arm into it, or disarm a neighbour.
-    while (timer !== undefined) {
+    // Moved aside as a whole first: a callback may arm timers of this slot, or into it.
+    this.#slots[SWEEP] = this.#slots[slot];
+    this.#slots[slot] = undefined;
+    for (let moved = this.#slots[SWEEP]; moved !== undefined; moved = moved.next) moved.slot = SWEEP;
+    for (let timer = this.#slots[SWEEP]; timer !== undefined; timer = this.#slots[SWEEP]) {
       this.#unlink(timer);
-      if (timer.dueTick !== UNSET) {
-        if (timer.dueTick <= now) this.#fire(timer);
-        else this.#link(timer);
-      }
-      const head = this.#slots[slot];
-      // What was linked anew into this very slot belongs to a later round and sits at the head.
-      timer = head !== undefined && head.heldTick > now ? nextDue(head, now) : head;
+      if (timer.dueTick === UNSET) continue;
+      if (timer.dueTick <= now) this.#fire(timer);
+      else this.#link(timer);
     }
   }
 
@@ -132,10 +135,4 @@ export class TimerWheel {
       this.#log.error("timer_failed", { error: errorText(error) });
     }
   }
-}
-
-function nextDue(head: WheelTimer, now: number): WheelTimer | undefined {
-  let timer: WheelTimer | undefined = head;
-  while (timer !== undefined && timer.heldTick > now) timer = timer.next;
-  return timer;
 }

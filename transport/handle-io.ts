@@ -1,0 +1,83 @@
+import type { Log } from "../core/log.ts";
+import type { HandleBinding, WriteRequest } from "./handle-binding.ts";
+
+export const READ_BYTES = 65_536;
+export const SCRATCH_BYTES = 81_920;
+const SLAB_BYTES = 4 * SCRATCH_BYTES;
+/** Views up to this length are made once and kept; for longer ones the copy costs more than the view. */
+const CACHED_VIEW_BYTES = 8_192;
+const BULK_BYTES = 262_144;
+const POOLED_BULK_BUFFERS = 64;
+
+/** Views of the start of one buffer, one per length. */
+class Views {
+  readonly #buffer: Buffer;
+  readonly #byLength: (Buffer | undefined)[] = [];
+
+  constructor(buffer: Buffer) {
+    this.#buffer = buffer;
+  }
+
+  of(length: number): Buffer {
+    if (length > CACHED_VIEW_BYTES) return this.#buffer.subarray(0, length);
+    const known = this.#byLength[length];
+    if (known !== undefined) return known;
+    const view = this.#buffer.subarray(0, length);
+    this.#byLength[length] = view;
+    return view;
+  }
+}
+
+/**
+ * What all streams of the handle adapter share, so that the steady state allocates nothing: one buffer that every
+ * read lands in, one scratch that every write goes out from, one write request, buffers for bulk flows.
+ */
+export class HandleIo {
+  readonly binding: HandleBinding;
+  readonly log: Log;
+  readonly maxPendingBytes: number;
+  readonly readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  readonly readViews = new Views(this.readBuffer);
+  /** Reused until libuv keeps it. */
+  request: WriteRequest;
+  scratch: Buffer;
+  scratchViews: Views;
+  /** The stream whose `onRead` runs, with a buffer of its own that may be passed on without a copy. */
+  bulkReader: { readonly bulk: Buffer | undefined; bulkTaken: boolean } | undefined = undefined;
+  #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  #slabUsed = 0;
+  readonly #bulkPool: Buffer[] = [];
+
+  constructor(binding: HandleBinding, log: Log, maxPendingBytes: number) {
+    this.binding = binding;
+    this.log = log;
+    this.maxPendingBytes = maxPendingBytes;
+    this.request = new binding.stream.WriteWrap();
+    this.scratch = this.#slab.subarray(0, SCRATCH_BYTES);
+    this.scratchViews = new Views(this.scratch);
+  }
+
+  /**
+   * The first `length` bytes of the scratch and the request now belong to libuv, until the write completes. Only
+   * those bytes are given up, so that many slow readers don't pin a whole scratch each.
+   */
+  giveRequest(scratchLength: number): void {
+    this.request = new this.binding.stream.WriteWrap();
+    if (scratchLength === 0) return;
+    this.#slabUsed += (scratchLength + 63) & ~63;
+    if (this.#slabUsed + SCRATCH_BYTES > SLAB_BYTES) {
+      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#slabUsed = 0;
+    }
+    this.scratch = this.#slab.subarray(this.#slabUsed, this.#slabUsed + SCRATCH_BYTES);
+    this.scratchViews = new Views(this.scratch);
+  }
+
+  takeBulk(): Buffer {
+    return this.#bulkPool.pop() ?? Buffer.allocUnsafeSlow(BULK_BYTES);
+  }
+
+  returnBulk(buffer: Buffer): void {
+    if (this.#bulkPool.length < POOLED_BULK_BUFFERS) this.#bulkPool.push(buffer);
+  }
+}

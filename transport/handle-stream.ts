@@ -1,0 +1,422 @@
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { errorText } from "../core/errors.ts";
+import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
+import { type SocketHandle, type StreamHandle, UV_EOF, type WriteRequest } from "./handle-binding.ts";
+import { type HandleIo, READ_BYTES } from "./handle-io.ts";
+import { callbackError, closedError, overflowError, systemError } from "./stream-error.ts";
+
+/** Under TLS a write always completes later; up to this much may wait before the source is told to stop. */
+const TLS_WINDOW_BYTES = 65_536;
+/** Reads below this many bytes, so many in a row, end a bulk flow: its buffer goes back. */
+const BULK_FLOOR_BYTES = 16_384;
+const BULK_PATIENCE = 16;
+const FIRST_WAITING_BYTES = 4_096;
+
+const NOWHERE = { address: "", port: 0 };
+
+/** Until the owner of a new stream has said who uses it. */
+const NO_USER: ByteStreamUser = { onRead() {}, onEnd() {}, onDrain() {}, onClose() {} };
+
+/** `onread` of every handle. */
+function onRead(this: StreamHandle): Buffer | undefined {
+  return this.stream?.received();
+}
+
+/** `oncomplete` of every write that libuv kept. */
+function onWritten(this: WriteRequest, status: number): void {
+  this.stream?.written(status);
+}
+
+/** How a TLS stream is closed: Node's socket owns the handle, we only took over reading and writing. */
+export interface TlsOwner {
+  readonly socket: TLSSocket;
+  /** The TCP socket below it. */
+  readonly raw: Socket | undefined;
+}
+
+/**
+ * A byte stream on a libuv handle, without Node's streams. The kernel is tried first; what it does not take is
+ * in one write in flight, and everything after it is gathered and written at once when that completes.
+ */
+export class HandleStream implements ByteStream {
+  user: ByteStreamUser = NO_USER;
+  maxReadBytes = READ_BYTES;
+  closed = false;
+  /** Of the bulk flow, as HandleIo wants to see it. */
+  bulk: Buffer | undefined = undefined;
+  bulkTaken = false;
+  readonly #io: HandleIo;
+  readonly #handle: StreamHandle;
+  readonly #state: Int32Array;
+  readonly #nread: number;
+  readonly #lastAsync: number;
+  readonly #tls: TlsOwner | undefined;
+  readonly #onGone: (() => void) | undefined;
+  #bulkQuiet = 0;
+  /** The bulk buffer of another stream that our write in flight reads from. */
+  #borrowed: Buffer | undefined = undefined;
+  #inFlightBytes = 0;
+  #waiting: Buffer | undefined = undefined;
+  #waitingBytes = 0;
+  #owesDrain = false;
+  #paused = false;
+  /** Bytes that TLS had decrypted already when the stream was paused. */
+  #held: Buffer[] = [];
+  #heldEnd = false;
+  #replaying = false;
+  #readEnded = false;
+  #ending = false;
+  #shutDown = false;
+  #error: Error | undefined = undefined;
+  #remote: { address: string; port: number } | undefined = undefined;
+  #local: { address: string; port: number } | undefined = undefined;
+
+  constructor(io: HandleIo, handle: StreamHandle, tls?: TlsOwner, onGone?: () => void) {
+    this.#io = io;
+    this.#handle = handle;
+    this.#tls = tls;
+    this.#onGone = onGone;
+    const { streamBaseState, kReadBytesOrError, kLastWriteWasAsync } = io.binding.stream;
+    this.#state = streamBaseState;
+    this.#nread = kReadBytesOrError;
+    this.#lastAsync = kLastWriteWasAsync;
+    handle.stream = this;
+    handle.onread = onRead;
+    handle.useUserBuffer(io.readBuffer);
+  }
+
+  /** Starts reading; `early` is what arrived before the stream was made. */
+  start(user: ByteStreamUser, early: readonly Buffer[]): void {
+    this.user = user;
+    if (this.closed) return;
+    if (early.length > 0) {
+      this.#held.push(...early);
+      this.#replay();
+    }
+    if (!this.#paused && !this.closed) this.#readOn();
+  }
+
+  get pendingBytes(): number {
+    return this.#inFlightBytes + this.#waitingBytes;
+  }
+
+  get remoteAddress(): string {
+    return this.#remoteName().address;
+  }
+
+  get remotePort(): number {
+    return this.#remoteName().port;
+  }
+
+  get localAddress(): string {
+    return this.#localName().address;
+  }
+
+  get localPort(): number {
+    return this.#localName().port;
+  }
+
+  write(buffer: Buffer, start: number, end: number): boolean {
+    if (this.closed || this.#ending || end <= start) return true;
+    if (this.#inFlightBytes > 0) return this.#wait(buffer, start, end);
+    if (this.#tls !== undefined) this.#send(this.#view(buffer, start, end), 0);
+    else this.#sendPlain(buffer, start, end);
+    return this.#report();
+  }
+
+  pause(): void {
+    if (this.#paused || this.closed) return;
+    this.#paused = true;
+    this.#handle.readStop();
+  }
+
+  resume(): void {
+    if (!this.#paused || this.closed) return;
+    this.#paused = false;
+    if (this.#held.length === 0 && !this.#heldEnd) {
+      this.#readOn();
+    } else if (!this.#replaying) {
+      this.#replaying = true;
+      process.nextTick(() => {
+        this.#replaying = false;
+        if (this.#paused || this.closed) return;
+        this.#replay();
+        if (!this.#paused && !this.closed) this.#readOn();
+      });
+    }
+  }
+
+  end(): void {
+    if (this.#ending || this.closed) return;
+    this.#ending = true;
+    if (this.#inFlightBytes === 0) this.#shutdown();
+  }
+
+  destroy(error?: Error, reset = false): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#error = error;
+    this.#waiting = undefined;
+    this.#waitingBytes = 0;
+    this.#held = [];
+    const tls = this.#tls;
+    if (tls !== undefined) {
+      if (reset && tls.raw !== undefined && !tls.raw.destroyed) tls.raw.resetAndDestroy();
+      tls.socket.destroy();
+      setImmediate(() => this.#closed());
+      return;
+    }
+    const done = () => this.#closed();
+    const handle = this.#handle as SocketHandle;
+    // libuv refuses the reset of a stream that is shutting down, and has none for unix sockets.
+    if (!reset || handle.reset === undefined || handle.reset(done) !== 0) handle.close(done);
+  }
+
+  /** The handle has read, as the binding's state says. What is returned is where the next read goes. */
+  received(): Buffer | undefined {
+    if (this.closed) return undefined;
+    const n = this.#state[this.#nread] ?? 0;
+    if (n > 0) {
+      const buffer = this.bulk ?? this.#io.readBuffer;
+      if (this.#paused || this.#held.length > 0) {
+        this.#held.push(Buffer.from(buffer.subarray(0, n)));
+        return undefined;
+      }
+      return this.bulk === undefined ? this.#receivedShared(n) : this.#receivedBulk(this.bulk, n);
+    }
+    if (n === UV_EOF) {
+      if (this.#paused || this.#held.length > 0) this.#heldEnd = true;
+      else this.#end();
+    } else if (n < 0) {
+      this.destroy(closedError(systemError(n)));
+    }
+    return undefined;
+  }
+
+  /** The write in flight has completed. */
+  written(status: number): void {
+    this.#inFlightBytes = 0;
+    if (this.#borrowed !== undefined) {
+      this.#io.returnBulk(this.#borrowed);
+      this.#borrowed = undefined;
+    }
+    if (this.closed) return;
+    if (status < 0) {
+      this.destroy(closedError(systemError(status)));
+      return;
+    }
+    const waiting = this.#waiting;
+    if (waiting !== undefined) {
+      const length = this.#waitingBytes;
+      this.#waiting = undefined;
+      this.#waitingBytes = 0;
+      this.#send(waiting.subarray(0, length), 0);
+      if (this.closed || this.#inFlightBytes > 0) return;
+    }
+    if (this.#ending) this.#shutdown();
+    if (!this.#owesDrain) return;
+    this.#owesDrain = false;
+    try {
+      this.user.onDrain();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #readOn(): void {
+    const status = this.#handle.readStart();
+    if (status < 0) this.destroy(closedError(systemError(status)));
+  }
+
+  #receivedShared(n: number): Buffer | undefined {
+    this.#deliver(this.#io.readBuffer, n);
+    if (n < READ_BYTES || this.maxReadBytes <= READ_BYTES || this.closed || this.#tls !== undefined) return undefined;
+    // The kernel had more than fits: a bulk flow, which reads into a buffer of its own from now on.
+    this.#bulkQuiet = 0;
+    this.bulk = this.#io.takeBulk();
+    return this.bulk;
+  }
+
+  #receivedBulk(buffer: Buffer, n: number): Buffer | undefined {
+    const io = this.#io;
+    const outer = io.bulkReader;
+    io.bulkReader = this;
+    this.bulkTaken = false;
+    this.#deliver(buffer, n);
+    io.bulkReader = outer;
+    this.#bulkQuiet = n < BULK_FLOOR_BYTES ? this.#bulkQuiet + 1 : 0;
+    if (this.#bulkQuiet < BULK_PATIENCE && !this.closed) {
+      if (!this.bulkTaken) return undefined;
+      this.bulkTaken = false;
+      this.bulk = io.takeBulk();
+      return this.bulk;
+    }
+    if (!this.bulkTaken) io.returnBulk(buffer);
+    this.bulk = undefined;
+    return io.readBuffer;
+  }
+
+  #deliver(buffer: Buffer, n: number): void {
+    try {
+      this.user.onRead(buffer, n);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #end(): void {
+    if (this.#readEnded) return;
+    this.#readEnded = true;
+    this.#heldEnd = false;
+    try {
+      this.user.onEnd();
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#closeIfDone();
+  }
+
+  #replay(): void {
+    while (this.#held.length > 0 && !this.#paused && !this.closed) {
+      const chunk = this.#held[0];
+      if (chunk !== undefined) this.#deliver(chunk, chunk.length);
+      this.#held.shift();
+    }
+    if (this.#heldEnd && !this.#paused && !this.closed) this.#end();
+  }
+
+  #view(buffer: Buffer, start: number, end: number): Buffer {
+    const io = this.#io;
+    if (start === 0) {
+      if (buffer === io.readBuffer) return io.readViews.of(end);
+      if (buffer === io.scratch) return io.scratchViews.of(end);
+    }
+    return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end);
+  }
+
+  #sendPlain(buffer: Buffer, start: number, end: number): void {
+    const io = this.#io;
+    const length = end - start;
+    if (start === 0 && buffer === io.scratch) {
+      this.#send(io.scratchViews.of(length), length);
+      return;
+    }
+    const reader = io.bulkReader;
+    if (reader !== undefined && buffer === reader.bulk && !reader.bulkTaken) {
+      this.#send(this.#view(buffer, start, end), 0);
+      if (this.#inFlightBytes > 0) {
+        reader.bulkTaken = true;
+        this.#borrowed = buffer;
+      }
+      return;
+    }
+    const view = this.#view(buffer, start, end);
+    if (length > io.scratch.length) {
+      this.#send(Buffer.from(view), 0);
+      return;
+    }
+    io.scratch.set(view, 0);
+    this.#send(io.scratchViews.of(length), length);
+  }
+
+  /** Hands `view` to the kernel, as far as it takes it. libuv may keep `scratchLength` bytes of the scratch. */
+  #send(view: Buffer, scratchLength: number): void {
+    const io = this.#io;
+    const request = io.request;
+    request.oncomplete = onWritten;
+    const status = this.#handle.writeBuffer(request, view);
+    if (status !== 0) {
+      this.destroy(closedError(systemError(status)));
+      return;
+    }
+    if (this.#state[this.#lastAsync] === 0) return;
+    request.stream = this;
+    request.view = view;
+    this.#inFlightBytes = view.length;
+    io.giveRequest(scratchLength);
+  }
+
+  #wait(buffer: Buffer, start: number, end: number): boolean {
+    const length = end - start;
+    if (this.pendingBytes > this.#io.maxPendingBytes) {
+      this.destroy(overflowError(this.#io.maxPendingBytes));
+      return true;
+    }
+    const used = this.#waitingBytes;
+    const known = this.#waiting;
+    let waiting = known;
+    if (waiting === undefined || used + length > waiting.length) {
+      const room = Math.max(FIRST_WAITING_BYTES, used + length, 2 * (known?.length ?? 0));
+      waiting = Buffer.allocUnsafe(room);
+      if (known !== undefined) known.copy(waiting, 0, 0, used);
+      this.#waiting = waiting;
+    }
+    buffer.copy(waiting, used, start, end);
+    this.#waitingBytes = used + length;
+    return this.#report();
+  }
+
+  #report(): boolean {
+    const window = this.#tls === undefined ? 0 : TLS_WINDOW_BYTES;
+    if (this.pendingBytes <= window || this.closed) return true;
+    this.#owesDrain = true;
+    return false;
+  }
+
+  #shutdown(): void {
+    const request = new this.#io.binding.stream.ShutdownWrap();
+    request.oncomplete = () => {
+      this.#shutDown = true;
+      this.#closeIfDone();
+    };
+    const status = this.#handle.shutdown(request);
+    // 1: done at once, and `oncomplete` is not called.
+    if (status === 1) request.oncomplete(0);
+    else if (status < 0) this.destroy(closedError(systemError(status)));
+  }
+
+  #closeIfDone(): void {
+    if (this.#readEnded && this.#shutDown) this.destroy();
+  }
+
+  #failed(error: unknown): void {
+    this.#io.log.error("stream_user_failed", { error: errorText(error) });
+    this.destroy(callbackError(error), true);
+  }
+
+  #closed(): void {
+    if (this.bulk !== undefined && !this.bulkTaken) this.#io.returnBulk(this.bulk);
+    this.bulk = undefined;
+    this.#onGone?.();
+    try {
+      this.user.onClose(this.#error);
+    } catch (error) {
+      this.#io.log.error("stream_user_failed", { error: errorText(error) });
+    }
+  }
+
+  #remoteName(): { address: string; port: number } {
+    this.#remote ??= this.#name("getpeername");
+    return this.#remote;
+  }
+
+  #localName(): { address: string; port: number } {
+    this.#local ??= this.#name("getsockname");
+    return this.#local;
+  }
+
+  #name(which: "getpeername" | "getsockname"): { address: string; port: number } {
+    if (this.closed) return NOWHERE;
+    if (this.#tls !== undefined) {
+      const { remoteAddress, remotePort, localAddress, localPort } = this.#tls.socket;
+      const [address, port] = which === "getpeername" ? [remoteAddress, remotePort] : [localAddress, localPort];
+      return { address: address ?? "", port: port ?? 0 };
+    }
+    const handle = this.#handle as SocketHandle;
+    if (handle[which] === undefined) return NOWHERE;
+    const out: { address?: string; port?: number } = {};
+    if (handle[which](out) !== 0) return NOWHERE;
+    return { address: out.address ?? "", port: out.port ?? 0 };
+  }
+}
