@@ -6,8 +6,6 @@ export const LIMITS = {
   portsPerService: 100,
   bundles: 1,
   gateways: 16,
-  authorities: 16,
-  authorityBytes: 8_192,
   /** A gRPC message, received. */
   messageBytes: 1_048_576,
   /** An update, sent. */

@@ -11,11 +11,12 @@ export interface PeerExportsOptions {
   readonly state: LocalState;
   readonly peer: string;
   readonly trustDomain: TrustDomain;
-  readonly routes: RouteKey;
+  /** Asked each time: a new join names the routes anew. */
+  readonly routes: () => RouteKey;
   /** This replica's own address: sent even while the registry does not know it yet. */
   readonly advertise: GatewayAddress;
   /** False: neither services nor endpoints are shown to this peer, whatever is exported. */
-  readonly offered: boolean;
+  readonly offered: () => boolean;
 }
 
 /** What one peer gets to see of this cluster, by kind. */
@@ -23,10 +24,10 @@ export function peerExports(options: PeerExportsOptions): Readonly<Record<SyncKi
   const { state, peer, routes, offered } = options;
   const exported = (key: ServiceKey) => {
     const service = state.service(key);
-    return offered && service !== undefined && isExportedTo(service, peer) ? service : undefined;
+    return offered() && service !== undefined && isExportedTo(service, peer) ? service : undefined;
   };
   const names = function* () {
-    if (!offered) return;
+    if (!offered()) return;
     for (const service of state.services()) if (isExportedTo(service, peer)) yield `${service.namespace}/${service.name}`;
   };
   const gateways = () => {
@@ -38,7 +39,7 @@ export function peerExports(options: PeerExportsOptions): Readonly<Record<SyncKi
   return {
     KIND_SERVICES: {
       get ready() {
-        return !offered || state.servicesReady;
+        return !offered() || state.servicesReady;
       },
       names,
       resource(name) {
@@ -48,14 +49,14 @@ export function peerExports(options: PeerExportsOptions): Readonly<Record<SyncKi
     },
     KIND_ENDPOINTS: {
       get ready() {
-        return !offered || state.servicesReady;
+        return !offered() || state.servicesReady;
       },
       names,
       resource(name) {
         const service = exported(name as ServiceKey);
         if (service === undefined) return undefined;
         const endpoints = exportedEndpoints(state.endpoints(name as ServiceKey));
-        return endpointsResource(service.namespace, service.name, endpoints.map((e) => remoteEndpoint(service, e, routes)));
+        return endpointsResource(service.namespace, service.name, endpoints.map((e) => remoteEndpoint(service, e, routes())));
       },
     },
     KIND_BUNDLES: {

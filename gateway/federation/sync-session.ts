@@ -23,6 +23,8 @@ export interface SessionEnd {
 
 /** What the session tells its link. Called synchronously. */
 export interface SessionObserver {
+  /** Before anything is sent for it. */
+  onHello(hello: Hello__Output): void;
   onHeartbeat(): void;
   onRtt(rttMs: number): void;
   /** Digests, counts or refusals changed. */
@@ -116,6 +118,11 @@ export class SyncSession {
     if (names === "all") outbox?.touchAll();
     else for (const name of names) outbox?.touch(name);
     this.#schedulePump();
+  }
+
+  /** The peer said Hello. */
+  get greeted(): boolean {
+    return this.#greeted;
   }
 
   /** Both sides hold the same, as lately confirmed in both directions. */
@@ -224,6 +231,7 @@ export class SyncSession {
       );
     }
     this.#greeted = true;
+    this.#options.observer.onHello(hello);
     this.#timers.push(
       every(clock, heartbeatMs, () => this.#beat()),
       every(clock, SYNC.digestMs, () => {

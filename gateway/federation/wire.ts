@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { MeshError } from "../../core/errors.ts";
-import { identityParts, parseIdentity, parseTrustDomain, type TrustDomain } from "../../core/identity.ts";
+import { identityParts, parseIdentity, type TrustDomain } from "../../core/identity.ts";
 import type { GatewayAddress } from "../../core/link.ts";
 import { isServiceName } from "../../core/mirror-name.ts";
 import type { AppProtocol, LocalService, RemoteEndpoint, RemoteRoute, ServicePort } from "../../core/service.ts";
 import type { TrustBundle } from "../../core/trust-bundle.ts";
+import { decodeBundle } from "../../identity/trust-state.ts";
 import type { Kind__Output } from "../../protos/gen/causeway/federation/v1/Kind.ts";
 import type { Resource__Output } from "../../protos/gen/causeway/federation/v1/Resource.ts";
 import type { TrustBundle__Output } from "../../protos/gen/causeway/identity/v1/TrustBundle.ts";
@@ -67,8 +68,7 @@ export function endpointsResource(namespace: string, name: string, endpoints: re
   };
 }
 
-/** A bundle as messages carry it. */
-export function bundleMessage(bundle: TrustBundle): TrustBundle__Output {
+function bundleMessage(bundle: TrustBundle): TrustBundle__Output {
   return {
     trustDomain: bundle.trustDomain,
     cluster: bundle.cluster,
@@ -201,20 +201,19 @@ function readEndpoints(resource: Resource__Output, peer: PeerNames): Received {
 /** The bundle in a message, which must be of `peer`. @throws MeshError IDENTITY_UNEXPECTED, CERTIFICATE_INVALID */
 export function readBundleMessage(message: TrustBundle__Output | null | undefined, peer: PeerNames): TrustBundle {
   if (!message) throw missing("KIND_BUNDLES");
-  const trustDomain = parseTrustDomain(message.trustDomain);
-  if (trustDomain !== peer.trustDomain || message.cluster !== peer.cluster) {
+  const bundle = decodeBundle(message);
+  const { trustDomain, cluster } = bundle;
+  if (trustDomain !== peer.trustDomain || cluster !== peer.cluster) {
     throw new MeshError(
       "IDENTITY_UNEXPECTED",
-      `Cannot take the bundle of ${trustDomain} (${message.cluster.slice(0, 63)}): ${peer.cluster} may only send its own, of ${peer.trustDomain}.`,
+      `Cannot take the bundle of ${trustDomain} (${cluster.slice(0, 63)}): ${peer.cluster} may only send its own, of ${peer.trustDomain}.`,
     );
   }
-  const authorities = message.x509Authorities;
-  const sized = authorities.every((der) => der.length > 0 && der.length <= LIMITS.authorityBytes);
-  if (authorities.length === 0 || authorities.length > LIMITS.authorities || !sized) {
-    throw new MeshError("CERTIFICATE_INVALID", `Cannot take the bundle of ${trustDomain}: it has no root, too many, or one that is too large.`);
+  // An empty bundle would mean that nothing of the peer is believed any more: that is what unlinking is for.
+  if (bundle.x509Authorities.length === 0) {
+    throw new MeshError("CERTIFICATE_INVALID", `Cannot take the bundle of ${trustDomain}: it has no root.`);
   }
-  const x509Authorities = authorities.map((der) => new Uint8Array(der));
-  return { trustDomain, cluster: peer.cluster, sequence: BigInt(message.sequence), x509Authorities };
+  return bundle;
 }
 
 function readBundle(resource: Resource__Output, peer: PeerNames): Received {
