@@ -1,0 +1,102 @@
+import { type Clock, sleep } from "../../core/clock.ts";
+import { SYSTEM_NAMESPACE } from "../../core/defaults.ts";
+import { ERROR_MEANINGS, hasCode, MeshError, type MeshErrorCode } from "../../core/errors.ts";
+import type { JoinToken } from "../../gateway/federation/join-token.ts";
+import { linkSecretName } from "../../gateway/federation/link-record.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import { LINKS, type Link, SECRETS, type Secret } from "../../kube/resources.ts";
+
+/** The joining side's Secret and Link for `token`; what GitOps would commit (but for the token, which is secret). */
+export function linkObjects(token: JoinToken, tokenText: string, oneWay: boolean): { secret: Secret; link: Link } {
+  const secretName = linkSecretName(token.cluster);
+  const labels = { "causeway.dev/link": token.cluster };
+  return {
+    secret: {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: secretName, namespace: SYSTEM_NAMESPACE, labels },
+      type: "causeway.dev/link",
+      data: { token: Buffer.from(tokenText).toString("base64") },
+    },
+    link: {
+      apiVersion: "causeway.dev/v1alpha1",
+      kind: "Link",
+      metadata: { name: token.cluster },
+      spec: {
+        cluster: token.cluster,
+        trustDomain: token.trustDomain,
+        gateways: token.gateways.map((gateway) => ({ ...gateway })),
+        rootFingerprint: token.rootFingerprint,
+        dial: true,
+        import: true,
+        export: !oneWay,
+        secretName,
+      },
+    },
+  };
+}
+
+/** Creates both, or gives what is there a new token; returns whether the Link is new. */
+export async function applyLink(kube: KubeClient, objects: { secret: Secret; link: Link }): Promise<boolean> {
+  const { secret, link } = objects;
+  try {
+    await kube.create(SECRETS, secret);
+  } catch (error) {
+    if (!hasCode(error, "KUBE_CONFLICT")) throw error;
+    await kube.mergePatch(SECRETS, secret.metadata.name, SYSTEM_NAMESPACE, { data: secret.data });
+  }
+  try {
+    await kube.create(LINKS, link);
+    return true;
+  } catch (error) {
+    if (!hasCode(error, "KUBE_CONFLICT")) throw error;
+    await kube.mergePatch(LINKS, link.metadata.name, undefined, { spec: link.spec });
+    return false;
+  }
+}
+
+/** Removes a link that never came to be. */
+export async function withdrawLink(kube: KubeClient, objects: { secret: Secret; link: Link }): Promise<void> {
+  await kube.delete(LINKS, objects.link.metadata.name);
+  await kube.delete(SECRETS, objects.secret.metadata.name, SYSTEM_NAMESPACE);
+}
+
+/** "TokenExpired" as the code TOKEN_EXPIRED, where there is such a code. */
+function codeOfReason(reason: string): MeshErrorCode {
+  const code = reason.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toUpperCase();
+  return code in ERROR_MEANINGS ? (code as MeshErrorCode) : "LINK_REFUSED";
+}
+
+/**
+ * Waits until the link of `name` is active.
+ * @throws MeshError with the link's own reason where it failed for good; LINK_TIMEOUT, ABORTED
+ */
+export async function linkActive(
+  kube: KubeClient,
+  name: string,
+  limitMs: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Link> {
+  const deadlineMs = clock.nowMs() + limitMs;
+  for (;;) {
+    const link = await kube.get<Link>(LINKS, name);
+    if (link?.status?.phase === "active") return link;
+    const bad = link?.status?.conditions?.findLast((c) => c.status === "False");
+    if (link?.status?.phase === "failed") {
+      throw new MeshError(
+        codeOfReason(bad?.reason ?? ""),
+        bad?.message ?? `Cannot link ${name}: it failed. See kubectl describe link ${name}.`,
+      );
+    }
+    if (clock.nowMs() > deadlineMs) {
+      const why =
+        bad === undefined ? "nothing has taken it up; is mesh serve running there?" : `${bad.reason}: ${bad.message}`;
+      throw new MeshError(
+        "LINK_TIMEOUT",
+        `Cannot link ${name} within ${limitMs} ms (phase ${link?.status?.phase ?? "none"}): ${why}`,
+      );
+    }
+    await sleep(clock, 40, signal);
+  }
+}

@@ -1,0 +1,107 @@
+import { Command, CommanderError } from "commander";
+import { MeshError } from "../core/errors.ts";
+import { type OutputFormat, reportFailure } from "./failure.ts";
+import type { VerbContext } from "./program.ts";
+import { registerDown } from "./verbs/down.ts";
+import { registerDrill } from "./verbs/drill.ts";
+import { registerExec } from "./verbs/exec.ts";
+import { registerExport } from "./verbs/export.ts";
+import { registerGateways } from "./verbs/gateways.ts";
+import { registerInstall } from "./verbs/install.ts";
+import { registerLink } from "./verbs/link.ts";
+import { registerLinks } from "./verbs/links.ts";
+import { registerLocal } from "./verbs/local.ts";
+import { registerProxy } from "./verbs/proxy.ts";
+import { registerServe } from "./verbs/serve.ts";
+import { registerServices } from "./verbs/services.ts";
+import { registerUnlink } from "./verbs/unlink.ts";
+import { registerUp } from "./verbs/up.ts";
+
+const REGISTER = [
+  registerUp,
+  registerDown,
+  registerLink,
+  registerUnlink,
+  registerLinks,
+  registerExport,
+  registerServices,
+  registerGateways,
+  registerExec,
+  registerDrill,
+  registerInstall,
+  registerServe,
+  registerProxy,
+  registerLocal,
+];
+
+/** Before anything is parsed, so that a parse error can be printed as asked for. */
+function outputFormat(argv: readonly string[]): OutputFormat {
+  const end = argv.indexOf("--");
+  const own = end < 0 ? argv : argv.slice(0, end);
+  const at = own.findIndex((arg) => arg === "-o" || arg === "--output");
+  const text =
+    own.find((arg) => /^(-o|--output=)(json|yaml)$/.test(arg))?.replace(/^(-o|--output=)/, "") ?? own[at + 1];
+  return at >= 0 || text === "json" || text === "yaml"
+    ? ((text === "json" || text === "yaml" ? text : "table") as OutputFormat)
+    : "table";
+}
+
+/** Runs `mesh <argv>` and sets the exit status. */
+export async function run(argv: readonly string[]): Promise<void> {
+  const abort = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      // A second signal means it: nothing is waited for any more.
+      if (abort.signal.aborted) process.exit(130);
+      abort.abort(
+        new MeshError("ABORTED", `Cannot finish: interrupted by ${name}. Run the same command again to go on.`),
+      );
+    });
+  }
+  // The reader of a pipe may leave early (mesh services | head); that is no failure of ours.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+  });
+  const context: VerbContext = {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    signal: abort.signal,
+    exit: (code) => {
+      process.exitCode = code;
+    },
+  };
+  const program = new Command("mesh")
+    .description("Links Kubernetes clusters: mirrored services, one trust, failover that you can drill.")
+    .version("0.1.0")
+    .showHelpAfterError(false)
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+    .enablePositionalOptions();
+  for (const register of REGISTER) register(program, context);
+  const override = (command: Command) => {
+    command.exitOverride();
+    command.configureOutput({ writeErr: () => {} });
+    for (const sub of command.commands) override(sub);
+  };
+  override(program);
+  try {
+    if (argv.length === 0) {
+      process.stdout.write(program.helpInformation());
+      return;
+    }
+    await program.parseAsync([...argv], { from: "user" });
+  } catch (error) {
+    process.exitCode = reportFailure(failureOf(error), outputFormat(argv), process.stderr);
+  }
+}
+
+function failureOf(error: unknown): unknown {
+  if (!(error instanceof CommanderError)) return error;
+  if (error.exitCode === 0) return process.exit(0);
+  const what = error.message.replace(/^error: /, "");
+  return new MeshError(
+    "USAGE",
+    `Cannot read the command line: ${what.endsWith(".") ? what : `${what}.`} See mesh --help.`,
+  );
+}

@@ -1,0 +1,61 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { MeshError } from "../core/errors.ts";
+import type { Console, OutputFormat } from "./failure.ts";
+
+/** What every verb gets. */
+export interface VerbContext extends Console {
+  readonly env: NodeJS.ProcessEnv;
+  /** Aborts on SIGINT and SIGTERM. */
+  readonly signal: AbortSignal;
+  /** Sets the process's exit status without an error, as `exec` does. */
+  exit(code: number): void;
+}
+
+export interface CommonOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly output: OutputFormat;
+}
+
+/** Adds `--context`, `--kubeconfig` and `-o`. */
+export function withCommonOptions(command: Command, contextMeans = "kubeconfig context of the cluster"): Command {
+  return command
+    .option("--context <name>", contextMeans)
+    .option(
+      "--kubeconfig <file>",
+      "kubeconfig to use (default: $KUBECONFIG, then the local clusters' own, then ~/.kube/config)",
+    )
+    .addOption(new Option("-o, --output <format>", "how to print").choices(["table", "json", "yaml"]).default("table"));
+}
+
+/** A whole number within bounds, for commander. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < min || value > max)
+      throw new InvalidArgumentError(`want a whole number from ${min} to ${max}.`);
+    return value;
+  };
+}
+
+/** "15m", "90s", "500ms", "1h" in ms, for commander. */
+export function durationMs(text: string): number {
+  const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('want a duration such as "500ms", "30s", "15m" or "1h".');
+  const unit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match[2] as "ms" | "s" | "m" | "h"];
+  return Number(match[1]) * unit;
+}
+
+/** "host:port" for commander. */
+export function hostPort(text: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) throw new InvalidArgumentError("want host:port.");
+  return { host: match[1] ?? match[2] ?? "", port };
+}
+
+/** What of several may be given. @throws MeshError USAGE */
+export function requireOption<T>(value: T | undefined, flag: string, why: string): T {
+  if (value !== undefined) return value;
+  throw new MeshError("USAGE", `Cannot go on without ${flag}: ${why}.`);
+}

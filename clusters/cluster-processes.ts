@@ -1,0 +1,139 @@
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { PORTS } from "../core/defaults.ts";
+import type { ClusterLayout } from "./layout.ts";
+import type { LocalState } from "./local-state.ts";
+import type { ProcessCommand } from "./node/agent.ts";
+import type { SupervisedProcess } from "./supervisor.ts";
+
+/** Kubeconfig of one local cluster, for its own processes. */
+export function clusterKubeconfig(layout: ClusterLayout): string {
+  return join(layout.directory, "kubeconfig");
+}
+
+/** Credentials that the API server leaves for `mesh up`. */
+export function adminCredentialsPath(layout: ClusterLayout): string {
+  return join(layout.directory, "admin.json");
+}
+
+/** Whether `redis-server` can be run here. */
+export function hasRedis(): boolean {
+  try {
+    execFileSync("redis-server", ["--version"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function passwordPath(layout: ClusterLayout): string {
+  return join(layout.redisDirectory, "password");
+}
+
+/** The registry: one Redis, memory only, since everything in it can be rebuilt. */
+function redisProcess(layout: ClusterLayout): SupervisedProcess {
+  mkdirSync(layout.redisDirectory, { recursive: true, mode: 0o700 });
+  const configPath = join(layout.redisDirectory, "redis.conf");
+  if (!existsSync(configPath)) {
+    const password = randomBytes(24).toString("base64url");
+    writeFileSync(passwordPath(layout), password, { mode: 0o600 });
+    const lines = [
+      `bind ${layout.redis.host}`,
+      `port ${layout.redis.port}`,
+      `dir ${layout.redisDirectory}`,
+      `requirepass ${password}`,
+      'save ""',
+      "appendonly no",
+      "maxmemory 256mb",
+      "maxmemory-policy noeviction",
+      "daemonize no",
+    ];
+    writeFileSync(configPath, `${lines.join("\n")}\n`, { mode: 0o600 });
+  }
+  return { name: "redis", command: ["redis-server", configPath] };
+}
+
+/** Where a pod's sidecar and the roles reach control. */
+export function controlAddress(layout: ClusterLayout): string {
+  return `${layout.control}:${PORTS.control}`;
+}
+
+/** DNS answers on 53 where this user may bind it. */
+export function dnsPort(): number {
+  return process.getuid?.() === 0 ? PORTS.dns : PORTS.dnsUnprivileged;
+}
+
+/** What must run before anything else of the cluster can. */
+export function foundationProcesses(
+  layout: ClusterLayout,
+  registry: LocalState["registry"],
+  mesh: ProcessCommand,
+): SupervisedProcess[] {
+  const apiServer: SupervisedProcess = {
+    name: "apiserver",
+    command: [...mesh, "local", "apiserver", "--cluster", layout.cluster],
+  };
+  return registry === "redis" ? [apiServer, redisProcess(layout)] : [apiServer];
+}
+
+/** The node agent and the mesh's own roles: apart with Redis, in one process with the embedded registry. */
+export function roleProcesses(
+  layout: ClusterLayout,
+  registry: LocalState["registry"],
+  mesh: ProcessCommand,
+): SupervisedProcess[] {
+  const node: SupervisedProcess = { name: "node", command: [...mesh, "local", "node", "--cluster", layout.cluster] };
+  const common = [
+    "--kubeconfig",
+    clusterKubeconfig(layout),
+    "--cluster",
+    layout.cluster,
+    "--control-address",
+    controlAddress(layout),
+  ];
+  const listen = {
+    control: ["--control-listen", controlAddress(layout)],
+    gateway: [
+      ...[
+        "--federation-listen",
+        `${layout.gateway}:${PORTS.federation}`,
+        "--relay-listen",
+        `${layout.gateway}:${PORTS.relay}`,
+      ],
+      ...["--advertise", layout.gateway],
+    ],
+    mirror: ["--dns-listen", `${layout.dns}:${dnsPort()}`],
+  };
+  const serve = (name: string, roles: string, admin: string, args: readonly string[]): SupervisedProcess => ({
+    name,
+    command: [...mesh, "serve", "--roles", roles, ...common, "--admin-listen", `${admin}:${PORTS.admin}`, ...args],
+  });
+  if (registry === "embedded") {
+    const args = [...listen.control, ...listen.gateway, ...listen.mirror];
+    return [serve("serve", "control,gateway,mirror", layout.control, args), node];
+  }
+  const url = [
+    "--registry",
+    `redis://${layout.redis.host}:${layout.redis.port}`,
+    "--registry-password-file",
+    passwordPath(layout),
+  ];
+  return [
+    serve("control", "control", layout.control, [...url, ...listen.control]),
+    serve("gateway", "gateway", layout.gateway, [...url, ...listen.gateway]),
+    serve("mirror", "mirror", layout.mirror, [...url, ...listen.mirror]),
+    node,
+  ];
+}
+
+/** Admin addresses whose /ready says that the cluster's roles are up. */
+export function roleAdmins(layout: ClusterLayout, registry: LocalState["registry"]): { name: string; host: string }[] {
+  if (registry === "embedded") return [{ name: "serve", host: layout.control }];
+  return [
+    { name: "control", host: layout.control },
+    { name: "gateway", host: layout.gateway },
+    { name: "mirror", host: layout.mirror },
+  ];
+}
