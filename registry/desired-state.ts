@@ -74,7 +74,8 @@ export class DesiredState {
       const value = this.#values.get(key);
       const mutation: Mutation = value === undefined ? { key } : { key, value };
       bytes += mutationBytes(mutation);
-      if (mutations.length === STORE_LIMITS.mutations || (bytes > STORE_LIMITS.writeBytes && mutations.length > 0)) break;
+      if (mutations.length === STORE_LIMITS.mutations || (bytes > STORE_LIMITS.writeBytes && mutations.length > 0))
+        break;
       mutations.push(mutation);
     }
     return mutations;

@@ -66,7 +66,10 @@ export class MemoryStore implements RegistryStore {
     this.#check();
     checkMutations(mutations);
     if (this.#held(fence) === undefined) {
-      throw new MeshError("REGISTRY_FENCED", `Cannot write as ${fence.holder}: the lease ${fence.lease} is not its own.`);
+      throw new MeshError(
+        "REGISTRY_FENCED",
+        `Cannot write as ${fence.holder}: the lease ${fence.lease} is not its own.`,
+      );
     }
     const before = this.#revision;
     for (const { key, value } of mutations) {
@@ -94,7 +97,10 @@ export class MemoryStore implements RegistryStore {
       this.#check();
       while (!signal.aborted && !this.#closed) {
         if (cursor < this.#floor || cursor > this.#revision) {
-          throw new MeshError("REGISTRY_COMPACTED", `Cannot watch after revision ${cursor}: it is not kept. Read again.`);
+          throw new MeshError(
+            "REGISTRY_COMPACTED",
+            `Cannot watch after revision ${cursor}: it is not kept. Read again.`,
+          );
         }
         const change = this.#changes[Number(cursor - this.#floor)];
         if (change === undefined) {

@@ -5,6 +5,7 @@ import { errorText, MeshError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { MemoryStore } from "./memory-store.ts";
 import type { ServerOptions } from "./redis-connection.ts";
+import { RedisStore } from "./redis-store.ts";
 import type { RegistryStore } from "./store.ts";
 
 /** How to open a registry. Secrets come as files or values, never in the URL: that shows in process lists and logs. */
@@ -75,12 +76,14 @@ async function redisOptions(url: URL, options: StoreOptions): Promise<ServerOpti
   if (!secure && (options.caFile ?? options.certFile ?? options.keyFile) !== undefined) {
     throw usage("certificates are given for a plain connection. Use rediss://.");
   }
-  const username = options.username ?? decodeURIComponent(url.username);
+  if (url.username !== "") throw usage("the URL holds a user. Give it as an option, with a password file.");
+  const username = options.username ?? "";
   const password =
     options.passwordFile === undefined
       ? options.password
       : (await fileText(options.passwordFile, "password file")).replace(/\r?\n$/, "");
-  if (username !== "" && password === undefined) throw usage("a user is given without a password. Give a password file.");
+  if (username !== "" && password === undefined)
+    throw usage("a user is given without a password. Give a password file.");
   return {
     host,
     port: url.port === "" ? 6379 : Number(url.port),
@@ -104,8 +107,6 @@ export async function openStore(url: string, options: StoreOptions): Promise<Reg
     case "redis:":
     case "rediss:": {
       const server = await redisOptions(parsed, options);
-      // Loaded only here: the embedded registry does without ioredis.
-      const { RedisStore } = await import("./redis-store.ts");
       const endpoint = { server, timeoutMs: options.timeoutMs ?? 2_000 };
       return new RedisStore({ cluster: options.cluster, endpoint, random: options.random });
     }

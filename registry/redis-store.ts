@@ -3,8 +3,8 @@ import { MeshError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { connectBlocking, RedisConnection, type RedisEndpoint, redisError } from "./redis-connection.ts";
 import { ORIGIN, revisionOf, streamId } from "./redis-revision.ts";
-import { type Change, checkMutations, type Entry, type Fence, type Mutation } from "./store.ts";
 import type { RegistryStore, Snapshot, StoreHealth } from "./store.ts";
+import { type Change, checkMutations, type Entry, type Fence, type Mutation } from "./store.ts";
 
 export interface RedisStoreOptions {
   /** The cluster whose state this is: part of every key, and the hash tag that keeps them on one slot. */
@@ -82,7 +82,10 @@ export class RedisStore implements RegistryStore {
       const snapshot = await this.#readOnce(prefix);
       if (snapshot !== undefined) return snapshot;
     }
-    throw new MeshError("REGISTRY_UNAVAILABLE", "Cannot read the registry: it changes faster than it can be read. Retry.");
+    throw new MeshError(
+      "REGISTRY_UNAVAILABLE",
+      "Cannot read the registry: it changes faster than it can be read. Retry.",
+    );
   }
 
   async write(mutations: readonly Mutation[], fence: Fence): Promise<bigint> {
@@ -174,7 +177,15 @@ export class RedisStore implements RegistryStore {
   }
 
   async #next(redis: Redis, cursor: string): Promise<StreamChange[]> {
-    const reply = await redis.xread("COUNT", CHANGES_PER_READ, "BLOCK", this.#blockMs, "STREAMS", this.#key("changes"), cursor);
+    const reply = await redis.xread(
+      "COUNT",
+      CHANGES_PER_READ,
+      "BLOCK",
+      this.#blockMs,
+      "STREAMS",
+      this.#key("changes"),
+      cursor,
+    );
     return (reply?.[0]?.[1] ?? []).map(streamChange);
   }
 
@@ -203,7 +214,9 @@ export class RedisStore implements RegistryStore {
     const end = await call((redis) => this.#tip(redis));
     while (cursor !== end) {
       const from = cursor;
-      const batch = await call((redis) => redis.xrange(this.#key("changes"), `(${from}`, end, "COUNT", CHANGES_PER_READ));
+      const batch = await call((redis) =>
+        redis.xrange(this.#key("changes"), `(${from}`, end, "COUNT", CHANGES_PER_READ),
+      );
       if (batch.length === 0) return undefined;
       for (const { id, previous, change } of batch.map(streamChange)) {
         if (previous !== cursor) return undefined;

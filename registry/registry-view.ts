@@ -4,9 +4,9 @@ import { type Clock, sleep } from "../core/clock.ts";
 import { asMeshError, errorText, hasCode, MeshError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
+import { KindCopy } from "./kind-copy.ts";
 import type { StateKind } from "./state.ts";
 import type { Change, RegistryStore, Snapshot } from "./store.ts";
-import { KindCopy } from "./kind-copy.ts";
 
 export interface RegistryViewOptions {
   readonly store: RegistryStore;
@@ -95,7 +95,8 @@ export class RegistryView {
 
   #copy(kind: { readonly prefix: string }): KindCopy {
     const copy = this.#copies.find((c) => c.kind.prefix === kind.prefix);
-    if (copy === undefined) throw new MeshError("INTERNAL", `Cannot look up ${kind.prefix}: the view does not follow it.`);
+    if (copy === undefined)
+      throw new MeshError("INTERNAL", `Cannot look up ${kind.prefix}: the view does not follow it.`);
     return copy;
   }
 

@@ -131,7 +131,8 @@ export class RegistryWriter {
       }
     }
     this.#over = true;
-    for (const { reject } of this.#waiters.splice(0)) reject(new MeshError("ABORTED", "Cannot settle: the writer ended."));
+    for (const { reject } of this.#waiters.splice(0))
+      reject(new MeshError("ABORTED", "Cannot settle: the writer ended."));
     log.debug("registry writer ended", { lease, holder });
   }
 

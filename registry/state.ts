@@ -1,6 +1,6 @@
+import { parseTrustDomain } from "../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../core/link.ts";
 import type { LocalEndpoints, LocalService, RemoteEndpoints, RemoteService } from "../core/service.ts";
-import { parseTrustDomain } from "../core/identity.ts";
 import type { TrustBundle } from "../core/trust-bundle.ts";
 
 /**

@@ -22,7 +22,9 @@ export interface Change {
   readonly revision: bigint;
 }
 
-export type Mutation = { readonly key: string; readonly value: string } | { readonly key: string; readonly value?: undefined };
+export type Mutation =
+  | { readonly key: string; readonly value: string }
+  | { readonly key: string; readonly value?: undefined };
 
 export interface Snapshot {
   /** Revision as of which `entries` are whole. */
@@ -84,7 +86,10 @@ export function mutationBytes({ key, value }: Mutation): number {
   const keyBytes = Buffer.byteLength(key);
   const valueBytes = value === undefined ? 0 : Buffer.byteLength(value);
   if (keyBytes === 0 || keyBytes > STORE_LIMITS.keyBytes) {
-    throw new MeshError("LIMIT_EXCEEDED", `Cannot write a key of ${keyBytes} bytes: 1 to ${STORE_LIMITS.keyBytes} fit.`);
+    throw new MeshError(
+      "LIMIT_EXCEEDED",
+      `Cannot write a key of ${keyBytes} bytes: 1 to ${STORE_LIMITS.keyBytes} fit.`,
+    );
   }
   if (valueBytes > STORE_LIMITS.valueBytes) {
     throw new MeshError("LIMIT_EXCEEDED", `Cannot write ${key}: ${valueBytes} bytes, ${STORE_LIMITS.valueBytes} fit.`);
@@ -95,7 +100,10 @@ export function mutationBytes({ key, value }: Mutation): number {
 /** @throws MeshError LIMIT_EXCEEDED for a write that is over STORE_LIMITS */
 export function checkMutations(mutations: readonly Mutation[]): void {
   if (mutations.length > STORE_LIMITS.mutations) {
-    throw new MeshError("LIMIT_EXCEEDED", `Cannot write ${mutations.length} keys at once: ${STORE_LIMITS.mutations} fit.`);
+    throw new MeshError(
+      "LIMIT_EXCEEDED",
+      `Cannot write ${mutations.length} keys at once: ${STORE_LIMITS.mutations} fit.`,
+    );
   }
   let bytes = 0;
   for (const mutation of mutations) bytes += mutationBytes(mutation);

@@ -44,7 +44,9 @@ async function writeCertificates(dir: string): Promise<void> {
     const keys = generateKeyPairSync("rsa", { modulusLength: 2048 });
     const key = keys.privateKey.export({ type: "pkcs8", format: "pem" }).toString();
     const certificate = forge.pki.createCertificate();
-    certificate.publicKey = forge.pki.publicKeyFromPem(keys.publicKey.export({ type: "spki", format: "pem" }).toString());
+    certificate.publicKey = forge.pki.publicKeyFromPem(
+      keys.publicKey.export({ type: "spki", format: "pem" }).toString(),
+    );
     certificate.serialNumber = signer === undefined ? "01" : "02";
     certificate.validity.notBefore = new Date(Date.now() - 3_600_000);
     certificate.validity.notAfter = new Date(Date.now() + 3_600_000);
@@ -98,6 +100,7 @@ export class RedisServer {
       "bind 127.0.0.1",
       "daemonize no",
       'save ""',
+      "repl-diskless-sync-delay 0",
       `dir ${this.dir}`,
       ...(tls === true
         ? [
