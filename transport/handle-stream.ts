@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { constants } from "node:os";
 import type { TLSSocket } from "node:tls";
 import { errorText } from "../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
@@ -12,6 +13,9 @@ const TLS_WINDOW_BYTES = 65_536;
 const BULK_FLOOR_BYTES = 16_384;
 const BULK_PATIENCE = 16;
 const FIRST_WAITING_BYTES = 4_096;
+
+/** Of `readStart` on a TLS handle, which reads since its handshake. */
+const ALREADY_READING = -constants.errno.EALREADY;
 
 const NOWHERE = { address: "", port: 0 };
 
@@ -226,7 +230,7 @@ export class HandleStream implements ByteStream {
 
   #readOn(): void {
     const status = this.#handle.readStart();
-    if (status < 0) this.destroy(closedError(systemError(status)));
+    if (status < 0 && status !== ALREADY_READING) this.destroy(closedError(systemError(status)));
   }
 
   #receivedShared(n: number): Buffer | undefined {
