@@ -29,8 +29,8 @@ export interface CredentialSource {
   readonly server: string;
   /** @throws MeshError KUBE_DENIED when a plugin fails or a file cannot be read */
   current(): Promise<Credentials>;
-  /** Forgets what was got; the next `current()` asks files and plugins again. */
-  forget(): void;
+  /** The server refused `used`: unless newer ones are here already, the next `current()` asks files and plugins again. */
+  forget(used: Credentials): void;
 }
 
 /** Credentials of the chosen context of `config`. client-node is loaded here, as it costs half a second. */
@@ -40,11 +40,13 @@ export async function credentialSource(config: LoadedKubeConfig, clock: Clock): 
   const { KubeConfig } = await import("@kubernetes/client-node");
   let kubeConfig: KubeConfig | undefined;
   let held: { credentials: Promise<Credentials>; untilMs: number } | undefined;
+  let got: Credentials | undefined;
 
   const ask = async (): Promise<Credentials> => {
     kubeConfig ??= fill(new KubeConfig(), config, server);
     try {
-      return await applied(kubeConfig);
+      got = await applied(kubeConfig);
+      return got;
     } catch (error) {
       kubeConfig = undefined;
       throw new MeshError(
@@ -67,7 +69,9 @@ export async function credentialSource(config: LoadedKubeConfig, clock: Clock): 
       }
       return held.credentials;
     },
-    forget() {
+    forget(used) {
+      if (used !== got) return;
+      got = undefined;
       held = undefined;
       kubeConfig = undefined;
     },

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type { RequestOptions } from "node:http";
 import { type Clock, every } from "../core/clock.ts";
 import { MeshError } from "../core/errors.ts";
@@ -47,19 +46,23 @@ export async function runInPod(
   let status: Buffer | undefined;
   let releaseStdin = () => {};
   let stopPings = () => {};
-  const pending = new Set<Promise<unknown>>();
+  const draining = new Map<NodeJS.WritableStream, Promise<unknown>>();
   const onAbort = () => socket.terminate();
 
   const write = (stream: NodeJS.WritableStream, bytes: Buffer) => {
-    if (bytes.length === 0 || !stream.writable || stream.write(bytes)) return;
+    if (bytes.length === 0 || !stream.writable || stream.write(bytes) || draining.has(stream)) return;
+    // Frames that are here already still come; the server's TCP window holds the rest back.
     socket.pause();
-    const drained = Promise.race([once(stream, "drain"), once(stream, "close")])
-      .catch(() => {})
-      .finally(() => {
-        pending.delete(drained);
-        socket.resume();
-      });
-    pending.add(drained);
+    const drained = new Promise<void>((resolve) => {
+      const done = () => {
+        for (const event of ["drain", "close", "error"]) stream.off(event, done);
+        draining.delete(stream);
+        if (draining.size === 0) socket.resume();
+        resolve();
+      };
+      for (const event of ["drain", "close", "error"]) stream.on(event, done);
+    });
+    draining.set(stream, drained);
   };
 
   try {
@@ -103,7 +106,7 @@ export async function runInPod(
     stopPings();
     socket.terminate();
   }
-  await Promise.all(pending);
+  await Promise.all(draining.values());
   return { exitCode: exitCodeOf(status === undefined ? undefined : parseStatus(status), doing) };
 }
 

@@ -129,7 +129,7 @@ export class RestClient {
       if (sent === "stale") throw Object.assign(new Error("connection reset"), { code: "ECONNRESET" });
       if (sent.statusCode !== 401 || attempt > 0) return sent;
       sent.destroy();
-      this.#options.credentials.forget();
+      this.#options.credentials.forget(credentials);
     }
   }
 
