@@ -1,0 +1,148 @@
+import { backoffMs, RECONNECT } from "../core/backoff.ts";
+import { type Clock, sleep } from "../core/clock.ts";
+import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE } from "../core/defaults.ts";
+import { errorText } from "../core/errors.ts";
+import { identityOf, type TrustDomain } from "../core/identity.ts";
+import type { Log } from "../core/log.ts";
+import type { Random } from "../core/random.ts";
+import { certifyLocally, type CertificateAuthority } from "../identity/certificate-authority.ts";
+import { listenGrpc } from "../identity/grpc-server.ts";
+import { startSvidSource } from "../identity/svid-source.ts";
+import { TrustStore } from "../identity/trust-store.ts";
+import type { KubeClient } from "../kube/client.ts";
+import { loadDiscovery } from "../protos/load.ts";
+import { RegistryView } from "../registry/registry-view.ts";
+import { RegistryWriter } from "../registry/registry-writer.ts";
+import {
+  LOCAL_BUNDLE,
+  LOCAL_ENDPOINTS,
+  LOCAL_SERVICES,
+  PEER_BUNDLES,
+  PEER_ENDPOINTS,
+  PEER_GATEWAYS,
+  PEER_LINKS,
+  PEER_SERVICES,
+  stateKey,
+} from "../registry/state.ts";
+import type { RegistryStore } from "../registry/store.ts";
+import { loadAuthority } from "./authority-store.ts";
+import { DiscoveryService } from "./discovery-service.ts";
+import type { WatchCall } from "./discovery-session.ts";
+import { addIdentityService, ANONYMOUS_IDENTITY_METHODS } from "./identity-service.ts";
+import { catalogKeys, RegistryCatalog } from "./registry-catalog.ts";
+
+export interface ControlOptions {
+  readonly cluster: string;
+  readonly trustDomain: TrustDomain;
+  readonly kube: KubeClient;
+  readonly store: RegistryStore;
+  readonly listen: { readonly host: string; readonly port: number };
+  /** This replica, for the lease. */
+  readonly holder: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface RunningControl {
+  readonly port: number;
+  /** Proxies that watch. */
+  proxies(): number;
+  /** Undefined when ready, else what is missing. */
+  notReady(): string | undefined;
+  /** Answers no more calls, lets those under way end, frees the port. */
+  close(): Promise<void>;
+}
+
+const DRAIN_MS = 1_000;
+
+/**
+ * The control role: CA, identities and discovery. Resolves when it listens; until the registry is whole it hands out
+ * identities and answers discovery with nothing yet.
+ */
+export async function startControl(options: ControlOptions, signal: AbortSignal): Promise<RunningControl> {
+  const { cluster, trustDomain, kube, store, clock, random, log, holder } = options;
+  const authority = await authorityReady(options, signal);
+  const trust = new TrustStore([authority.bundle]);
+  const identity = identityOf(trustDomain, SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.control);
+  const source = await startSvidSource(
+    { identity, certify: certifyLocally(() => authority, clock), trust, clock, random, log },
+    signal,
+  );
+
+  const writer = new RegistryWriter({ store, lease: "control", holder, clock, random, log });
+  const own = new Map([[stateKey(LOCAL_BUNDLE, trustDomain), LOCAL_BUNDLE.encode(authority.bundle)]]);
+  writer.replacePrefix(LOCAL_BUNDLE.prefix, own);
+  writer.start(signal);
+
+  const kinds = [LOCAL_SERVICES, LOCAL_ENDPOINTS, PEER_SERVICES, PEER_ENDPOINTS, PEER_GATEWAYS, PEER_BUNDLES, PEER_LINKS];
+  const view = new RegistryView({ store, kinds, clock, random, log });
+  const catalog = new RegistryCatalog(cluster, trustDomain, view);
+  const discovery = new DiscoveryService(catalog, trustDomain, log);
+  view.onChange((keys) => {
+    followPeerBundles(view, trust, trustDomain, log);
+    discovery.changed(keys);
+  });
+
+  let closeIdentity = () => {};
+  const listener = await listenGrpc({
+    ...options.listen,
+    source,
+    trust,
+    clock,
+    log,
+    anonymousMethods: ANONYMOUS_IDENTITY_METHODS,
+    services(server, peerOf) {
+      const reviewToken = (token: string, audiences: readonly string[]) => kube.reviewToken(token, audiences);
+      closeIdentity = addIdentityService(server, { authority: () => authority, trust, reviewToken, peerOf, clock, log });
+      server.addService(loadDiscovery().Discovery.service, {
+        Watch: (call: WatchCall) => discovery.serve(call, peerOf(call)),
+      });
+    },
+  });
+  log.info("control.ready", { cluster, trustDomain, port: listener.port });
+  const opened = view.start(signal).then(() => {
+    discovery.changed(catalogKeys(view));
+    discovery.open();
+  });
+  opened.catch((error: unknown) => log.debug("control.view", { error: errorText(error) }));
+
+  return {
+    port: listener.port,
+    proxies: () => discovery.proxies,
+    notReady: () => (view.synced ? undefined : "the registry has not been read yet"),
+    async close() {
+      closeIdentity();
+      await listener.close(DRAIN_MS);
+    },
+  };
+}
+
+/** The CA, tried for ever: without it nothing of the mesh can start. */
+async function authorityReady(options: ControlOptions, signal: AbortSignal): Promise<CertificateAuthority> {
+  const { kube, trustDomain, cluster, clock, random, log } = options;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await loadAuthority({ kube, trustDomain, cluster, clock, log });
+    } catch (error) {
+      log.warn("control.authority", { error: errorText(error), attempt });
+      await sleep(clock, backoffMs(attempt, RECONNECT, random), signal);
+    }
+  }
+}
+
+/** Believes the bundles of linked peers, each for its own trust domain, and those of unlinked ones no longer. */
+function followPeerBundles(view: RegistryView, trust: TrustStore, own: TrustDomain, log: Log): void {
+  const wanted = new Map([...view.entries(PEER_BUNDLES).values()].map((bundle) => [bundle.trustDomain, bundle]));
+  wanted.delete(own);
+  for (const bundle of wanted.values()) {
+    try {
+      trust.set(bundle);
+    } catch (error) {
+      log.warn("control.bundle.refused", { trustDomain: bundle.trustDomain, error: errorText(error) });
+    }
+  }
+  for (const trustDomain of trust.bundles.keys()) {
+    if (trustDomain !== own && !wanted.has(trustDomain)) trust.delete(trustDomain);
+  }
+}
