@@ -1,7 +1,7 @@
 import { childAbort } from "../core/abort.ts";
 import { backoffMs, RECONNECT } from "../core/backoff.ts";
 import { type Clock, sleep } from "../core/clock.ts";
-import { asMeshError, errorText, hasCode, MeshError } from "../core/errors.ts";
+import { asMeshError, errorText, hasCode, MeshError, type MeshErrorCode } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import { KindCopy } from "./kind-copy.ts";
@@ -28,6 +28,10 @@ function commonPrefix(texts: readonly string[]): string {
   return first.slice(0, length);
 }
 
+function disposable(dispose: () => void): Disposable {
+  return { [Symbol.dispose]: dispose };
+}
+
 /**
  * A copy in memory of some kinds of state, kept up to date from the store. While the store is away, or has lost its
  * data and is being written again, the last good state stays: only a deletion that was seen, or a loss that outlasts
@@ -41,7 +45,7 @@ export class RegistryView {
   #changed = new Set<string>();
   #synced = false;
   #ended: Promise<void> = Promise.resolve();
-  #reported = "";
+  #failing: MeshErrorCode | undefined;
 
   constructor(options: RegistryViewOptions) {
     this.#options = options;
@@ -113,30 +117,33 @@ export class RegistryView {
           this.#take(snapshot);
           cursor = snapshot.revision;
           onSynced();
+          this.#report();
         }
-        this.#report("");
         using child = childAbort(signal);
+        // That a watch was begun says nothing yet; that it stands, or brings something, does.
+        using _ = disposable(clock.after(RECONNECT.maxMs, () => this.#report()));
         for await (const change of store.watch(this.#prefix, cursor, child.signal)) {
+          this.#report();
           cursor = change.revision;
           this.#apply(change);
         }
         // Ends without an error only when aborted or closed.
-        this.#report(signal.aborted ? "" : "the watch ended");
+        if (!signal.aborted) this.#report("REGISTRY_UNAVAILABLE", "the watch ended");
       } catch (error) {
         if (signal.aborted) return;
         if (hasCode(error, "REGISTRY_COMPACTED")) cursor = undefined;
-        this.#report(errorText(error), asMeshError(error, "REGISTRY_UNAVAILABLE", "follow the registry").code);
+        this.#report(asMeshError(error, "INTERNAL", "follow the registry").code, errorText(error));
       }
       if (clock.nowMs() - sinceMs > RECONNECT.maxMs) attempt = 0;
       await sleep(clock, backoffMs(attempt++, RECONNECT, random), signal).catch(() => {});
     }
   }
 
-  /** Says once that following fails or goes on, not at each attempt. */
-  #report(reason: string, code?: string): void {
-    if (reason === this.#reported) return;
-    this.#reported = reason;
-    if (reason === "") this.#options.log.info("registry view follows");
+  /** Says once that following fails, under which code, or goes on; not at each attempt. */
+  #report(code?: MeshErrorCode, reason = ""): void {
+    if (code === this.#failing) return;
+    this.#failing = code;
+    if (code === undefined) this.#options.log.info("registry view follows");
     else this.#options.log.warn("registry view interrupted", { code, reason });
   }
 

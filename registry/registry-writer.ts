@@ -2,7 +2,7 @@ import { childAbort } from "../core/abort.ts";
 import { backoffMs, RECONNECT } from "../core/backoff.ts";
 import { type Clock, sleep } from "../core/clock.ts";
 import { LEASE_TTL_MS } from "../core/defaults.ts";
-import { errorText, hasCode, MeshError } from "../core/errors.ts";
+import { asMeshError, errorText, hasCode, MeshError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import { DesiredState } from "./desired-state.ts";
@@ -48,7 +48,7 @@ export class RegistryWriter {
   #wakeDue = false;
   #waiters: { resolve: () => void; reject: (error: Error) => void }[] = [];
   #running: Promise<void> = Promise.resolve();
-  #reported = "";
+  #state = "";
   #over = false;
 
   constructor(options: RegistryWriterOptions) {
@@ -114,7 +114,7 @@ export class RegistryWriter {
       try {
         const fence = await store.acquire(lease, holder, this.#ttlMs);
         if (fence === undefined) {
-          this.#report("another holder leads");
+          this.#report("standby");
           attempt = 0;
           await sleep(clock, (this.#ttlMs / 3) * (1 - 0.2 * random()), signal);
           continue;
@@ -126,7 +126,7 @@ export class RegistryWriter {
         else if (!signal.aborted) await sleep(clock, backoffMs(attempt++, RECONNECT, random), signal);
       } catch (error) {
         if (signal.aborted) break;
-        this.#report(errorText(error));
+        this.#report(error);
         await sleep(clock, backoffMs(attempt++, RECONNECT, random), signal).catch(() => {});
       }
     }
@@ -155,7 +155,7 @@ export class RegistryWriter {
     };
     over.signal.addEventListener("abort", onOver, { once: true });
     this.#term = term;
-    this.#report("");
+    this.#report("works");
     log.info("registry leadership gained", { lease, holder });
     this.#tell(true);
     await Promise.all([this.#renew(term, untilMs), this.#flush(term), this.#observe(term)]);
@@ -182,7 +182,7 @@ export class RegistryWriter {
         else cancel = clock.after(askedMs + this.#ttlMs - clock.nowMs(), () => lose("not renewed in time"));
       } catch (error) {
         // The lease runs on until its TTL; try again in time.
-        if (!over.signal.aborted) this.#report(errorText(error));
+        if (!over.signal.aborted) this.#report(error);
       }
     }
   }
@@ -205,13 +205,13 @@ export class RegistryWriter {
           this.#desired.written(batch);
         }
         attempt = 0;
-        this.#report("");
+        this.#report("works");
       } catch (error) {
         if (hasCode(error, "REGISTRY_FENCED")) {
           term.over.abort(error);
           return;
         }
-        this.#report(errorText(error));
+        this.#report(error);
         await sleep(clock, backoffMs(attempt++, RECONNECT, random), term.over.signal).catch(() => {});
       }
     }
@@ -254,7 +254,7 @@ export class RegistryWriter {
           this.#desired.distrust();
           this.#wakeNow();
         } else {
-          this.#report(errorText(error));
+          this.#report(error);
         }
       }
       await sleep(clock, backoffMs(attempt++, RECONNECT, random), signal).catch(() => {});
@@ -280,13 +280,14 @@ export class RegistryWriter {
     for (const wake of this.#wakes.splice(0)) wake();
   }
 
-  /** Says once that the store fails or works again, not at each attempt. */
-  #report(reason: string): void {
-    if (reason === this.#reported) return;
-    this.#reported = reason;
+  /** Says once that the store fails, under which code, or that it works again; not at each attempt. */
+  #report(state: unknown): void {
+    const next = typeof state === "string" ? state : asMeshError(state, "INTERNAL", "write to the registry").code;
+    if (next === this.#state) return;
+    this.#state = next;
     const { log, lease, holder } = this.#options;
-    if (reason === "") log.info("registry writer works", { lease, holder });
-    else log.warn("registry writer waits", { lease, holder, reason });
+    if (typeof state === "string") log.info(`registry writer ${state}`, { lease, holder });
+    else log.warn("registry writer waits", { lease, holder, code: next, reason: errorText(state) });
   }
 
   #tell(leading: boolean): void {
