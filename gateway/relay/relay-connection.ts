@@ -152,8 +152,7 @@ export class RelayConnection implements ByteStreamUser {
 
   /** Drops both sides, with RST: what was under way is not complete. */
   cut(reason: CutReason): void {
-    if (this.#state === "closed") return;
-    this.#context.metrics.cut(reason);
+    if (this.#state === "connecting" || this.#state === "spliced") this.#context.metrics.cut(reason);
     this.#drop();
   }
 

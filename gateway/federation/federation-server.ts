@@ -1,0 +1,69 @@
+import type { Server } from "@grpc/grpc-js";
+import type { Clock } from "../../core/clock.ts";
+import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
+import { MeshError } from "../../core/errors.ts";
+import { type Identity, identityOf, identityParts, type TrustDomain } from "../../core/identity.ts";
+import type { Log } from "../../core/log.ts";
+import { type GrpcListener, listenGrpc, type PeerOf } from "../../identity/grpc-server.ts";
+import { grpcStatusOf } from "../../identity/grpc-status.ts";
+import type { SvidSource } from "../../identity/svid-source.ts";
+import type { TrustStore } from "../../identity/trust-store.ts";
+import type { FederationHandlers } from "../../protos/gen/causeway/federation/v1/Federation.ts";
+import type { JoinRequest__Output } from "../../protos/gen/causeway/federation/v1/JoinRequest.ts";
+import type { JoinResponse } from "../../protos/gen/causeway/federation/v1/JoinResponse.ts";
+import { loadFederation } from "../../protos/load.ts";
+import { serverPipe } from "./sync-grpc.ts";
+import type { SyncPipe } from "./sync-pipe.ts";
+
+const JOIN = "/causeway.federation.v1.Federation/Join";
+
+export interface FederationServerDeps {
+  readonly host: string;
+  readonly port: number;
+  readonly source: SvidSource;
+  readonly trust: TrustStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly join: (request: JoinRequest__Output) => Promise<JoinResponse>;
+  /** Takes the stream of the gateway of `trustDomain`. @throws MeshError LINK_UNKNOWN, LINK_EXISTS, REGISTRY_UNAVAILABLE */
+  readonly accept: (trustDomain: TrustDomain, pipe: () => SyncPipe) => Promise<void>;
+}
+
+/** Only a peer's gateway may speak for its cluster, whatever else runs under its root. @throws MeshError */
+function gatewayDomain(identity: Identity | undefined): TrustDomain {
+  if (identity === undefined) throw new MeshError("CERTIFICATE_INVALID", "Cannot sync: the caller shows no certificate.");
+  const { trustDomain } = identityParts(identity);
+  if (identity !== identityOf(trustDomain, SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.gateway)) {
+    throw new MeshError("IDENTITY_UNEXPECTED", `Cannot sync: ${identity} is not a gateway.`);
+  }
+  return trustDomain;
+}
+
+/** Serves Join to anybody with a token and Sync to linked gateways. @throws MeshError PORT_IN_USE */
+export function listenFederation(deps: FederationServerDeps): Promise<GrpcListener> {
+  const { host, port, source, trust, clock, log } = deps;
+  const services = (server: Server, peerOf: PeerOf) => {
+    const handlers: FederationHandlers = {
+      Join(call, callback) {
+        deps.join(call.request).then(
+          (response) => callback(null, response),
+          (error: unknown) => callback(grpcStatusOf(error)),
+        );
+      },
+      Sync(call) {
+        const refuse = (error: unknown) => {
+          log.info("stream refused", { code: error instanceof MeshError ? error.code : "INTERNAL", reason: String(error) });
+          call.emit("error", grpcStatusOf(error));
+        };
+        try {
+          const trustDomain = gatewayDomain(peerOf(call));
+          deps.accept(trustDomain, () => serverPipe(call, `sync with ${trustDomain}`)).catch(refuse);
+        } catch (error) {
+          refuse(error);
+        }
+      },
+    };
+    server.addService(loadFederation().Federation.service, handlers);
+  };
+  return listenGrpc({ host, port, source, trust, clock, log, services, anonymousMethods: [JOIN], presentRoot: true });
+}

@@ -1,0 +1,166 @@
+import { SYSTEM_NAMESPACE } from "../../core/defaults.ts";
+import { errorText, MeshError } from "../../core/errors.ts";
+import type { TrustDomain } from "../../core/identity.ts";
+import type { LinkState } from "../../core/link.ts";
+import type { Log } from "../../core/log.ts";
+import type { TrustStore } from "../../identity/trust-store.ts";
+import type { Informer } from "../../kube/client.ts";
+import type { Link, Secret } from "../../kube/resources.ts";
+import { PEER_LINKS } from "../../registry/state.ts";
+import type { RoutePeer } from "../route-table.ts";
+import { type LinkRecord, readLinkRecord } from "./link-record.ts";
+import { LinkRunner, type LinkRunnerDeps } from "./link-runner.ts";
+import type { SyncPipe } from "./sync-pipe.ts";
+
+export interface LinkControllerDeps extends LinkRunnerDeps {
+  readonly links: Informer<Link>;
+  readonly secrets: Informer<Secret>;
+  /** Bundles of this cluster and of those that it is linked to, by Links and their Secrets alone. */
+  readonly trust: TrustStore;
+  readonly onPeers: (peers: ReadonlyMap<string, RoutePeer>) => void;
+}
+
+/**
+ * Makes what Links and their Secrets say so: on every replica whom to believe and which routes there are; on the
+ * one that leads a runner per link.
+ */
+export class LinkController {
+  readonly #deps: LinkControllerDeps;
+  readonly #signal: AbortSignal;
+  readonly #log: Log;
+  readonly #runners = new Map<string, LinkRunner>();
+  readonly #closing = new Set<Promise<void>>();
+  readonly #stops: (() => void)[];
+  /** While leading: what the registry said of links when that began. */
+  #before: ReadonlyMap<string, LinkState> | undefined;
+  #term = 0;
+  #due = false;
+  #closed = false;
+
+  constructor(deps: LinkControllerDeps, signal: AbortSignal) {
+    this.#deps = deps;
+    this.#signal = signal;
+    this.#log = deps.log;
+    const schedule = () => this.#schedule();
+    this.#stops = [deps.links.onEvent(schedule), deps.secrets.onEvent(schedule)];
+    this.#reconcile();
+  }
+
+  /** This replica leads, or does no longer. */
+  async lead(leading: boolean): Promise<void> {
+    const term = ++this.#term;
+    if (!leading) {
+      this.#before = undefined;
+      await this.#closeAll("draining");
+      return;
+    }
+    const before = new Map<string, LinkState>();
+    try {
+      const { entries } = await this.#deps.store.read(PEER_LINKS.prefix);
+      for (const { key, value } of entries) before.set(key.slice(PEER_LINKS.prefix.length), PEER_LINKS.decode(value));
+    } catch (error) {
+      this.#log.warn("link states not recalled", { reason: errorText(error) });
+    }
+    if (term !== this.#term) return;
+    this.#before = before;
+    this.#schedule();
+  }
+
+  /** Hands a stream to the link of `trustDomain`. @throws MeshError LINK_UNKNOWN, LINK_EXISTS, REGISTRY_UNAVAILABLE */
+  async accept(trustDomain: TrustDomain, pipe: () => SyncPipe): Promise<void> {
+    const link = this.#deps.links.list().find(({ spec }) => spec.trustDomain === trustDomain);
+    if (link === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot sync: ${trustDomain} is not linked here.`);
+    const runner = this.#runners.get(link.metadata.name);
+    // Another replica leads, or this one is about to: the peer tries the next address, then this one again.
+    if (runner === undefined) throw new MeshError("REGISTRY_UNAVAILABLE", "Cannot sync: this gateway does not lead. Try another.");
+    await runner.accept(pipe);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#term++;
+    for (const stop of this.#stops) stop();
+    await this.#closeAll("draining");
+  }
+
+  async #closeAll(reason: string): Promise<void> {
+    for (const [name, runner] of this.#runners) this.#drop(name, runner, reason);
+    await Promise.all(this.#closing);
+  }
+
+  #drop(name: string, runner: LinkRunner, reason: string): void {
+    this.#runners.delete(name);
+    const closed = runner.close(reason).finally(() => this.#closing.delete(closed));
+    this.#closing.add(closed);
+  }
+
+  /** One look for all that happens in one tick. */
+  #schedule(): void {
+    if (this.#due || this.#closed) return;
+    this.#due = true;
+    setImmediate(() => {
+      this.#due = false;
+      if (!this.#closed) this.#reconcile();
+    });
+  }
+
+  #reconcile(): void {
+    const records = new Map<Link, LinkRecord>();
+    for (const link of this.#deps.links.list()) records.set(link, this.#read(link));
+    this.#believe(records);
+    const peers = new Map<string, RoutePeer>();
+    for (const [{ metadata, spec }, { joined }] of records) {
+      if (joined === undefined || metadata.deletionTimestamp !== undefined) continue;
+      const { linkSecret, epoch } = joined;
+      peers.set(metadata.name, { linkSecret, epoch, cluster: this.#deps.own.cluster, offered: spec.export });
+    }
+    this.#deps.onPeers(peers);
+    if (this.#before !== undefined) this.#runAll(records, this.#before);
+  }
+
+  #read(link: Link): LinkRecord {
+    const { metadata, spec } = link;
+    try {
+      const record = readLinkRecord(this.#deps.secrets.get(spec.secretName, SYSTEM_NAMESPACE));
+      const trustDomain = record.joined?.bundle.trustDomain;
+      if (trustDomain === undefined) return record;
+      // A Secret changed by hand must not let one cluster speak for another.
+      if (trustDomain === spec.trustDomain && trustDomain !== this.#deps.own.trustDomain) return record;
+      throw new MeshError("IDENTITY_UNEXPECTED", `Cannot use the bundle of ${trustDomain}: the link is to ${spec.trustDomain}.`);
+    } catch (error) {
+      this.#log.error("link unreadable", { link: metadata.name, reason: errorText(error) });
+      return {};
+    }
+  }
+
+  #believe(records: ReadonlyMap<Link, LinkRecord>): void {
+    const { trust, own } = this.#deps;
+    const wanted = new Set<TrustDomain>([own.trustDomain]);
+    for (const [{ metadata }, { joined }] of records) {
+      if (joined === undefined) continue;
+      wanted.add(joined.bundle.trustDomain);
+      try {
+        trust.set(joined.bundle);
+      } catch (error) {
+        this.#log.error("bundle refused", { link: metadata.name, reason: errorText(error) });
+      }
+    }
+    for (const trustDomain of [...trust.bundles.keys()]) if (!wanted.has(trustDomain)) trust.delete(trustDomain);
+  }
+
+  #runAll(records: ReadonlyMap<Link, LinkRecord>, before: ReadonlyMap<string, LinkState>): void {
+    const seen = new Set<string>();
+    for (const [link, record] of records) {
+      const { name, uid } = link.metadata;
+      seen.add(name);
+      const runner = this.#runners.get(name);
+      if (runner !== undefined && runner.uid === uid) {
+        runner.update(link, record);
+        continue;
+      }
+      if (runner !== undefined) this.#drop(name, runner, "unlinked");
+      this.#runners.set(name, new LinkRunner(link, record, before.get(name), this.#deps, this.#signal));
+    }
+    for (const [name, runner] of this.#runners) if (!seen.has(name)) this.#drop(name, runner, "unlinked");
+  }
+}

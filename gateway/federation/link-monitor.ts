@@ -1,0 +1,141 @@
+import type { Clock } from "../../core/clock.ts";
+import type { LinkHealth, LinkState } from "../../core/link.ts";
+import { forgiveStall, type HealthSettings, type HealthState, initialHealth, nextDecisionMs, onHeartbeat, onTime } from "./link-health.ts";
+import { LIMITS } from "./limits.ts";
+
+/** A restarted gateway gives its peers this long to be heard of before it calls them dead. */
+const GRACE_MS = 6_000;
+const RTT_SHARE = 0.125;
+/** A round trip is told again when it changed by this share and this much. */
+const RTT_CHANGE = 0.5;
+const RTT_CHANGE_MS = 2;
+
+/** What the monitor cannot see by itself. */
+export interface LinkFacts {
+  /** Both sides agree on what is shared. */
+  readonly agreed: boolean;
+  readonly reason: string;
+}
+
+/** Watches one link's heartbeats and says what proxies are to know of it, each time that changes. */
+export class LinkMonitor {
+  readonly #cluster: string;
+  readonly #settings: HealthSettings;
+  readonly #clock: Clock;
+  readonly #facts: () => LinkFacts;
+  readonly #publish: (state: LinkState) => void;
+  readonly #refused = new Map<string, string>();
+  #health: HealthState;
+  #sinceMs: number;
+  #rttMs = 0;
+  #toldRttMs = 0;
+  #last = "";
+  #started = false;
+  #cancel = () => {};
+
+  constructor(options: {
+    cluster: string;
+    settings: HealthSettings;
+    clock: Clock;
+    /** What the registry still says of the link. */
+    before: LinkState | undefined;
+    facts: () => LinkFacts;
+    publish: (state: LinkState) => void;
+  }) {
+    this.#cluster = options.cluster;
+    this.#settings = options.settings;
+    this.#clock = options.clock;
+    this.#facts = options.facts;
+    this.#publish = options.publish;
+    this.#health = initialHealth(Infinity, 0, options.before?.health);
+    this.#sinceMs = options.before?.sinceMs ?? this.#clock.wallMs();
+    this.#rttMs = this.#toldRttMs = options.before?.rttMs ?? 0;
+  }
+
+  /** From now on heartbeats are expected; once, later calls change nothing. */
+  start(): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.#health = initialHealth(this.#clock.nowMs(), GRACE_MS, this.#health.health);
+    this.#arm();
+    this.changed();
+  }
+
+  get health(): LinkHealth {
+    return this.#health.health;
+  }
+
+  get state(): LinkState {
+    const { health, ramp } = this.#health;
+    const { agreed, reason } = this.#facts();
+    const active = agreed && (health === "alive" || health === "recovering");
+    const refused = [...this.#refused.values()].slice(0, LIMITS.refusals);
+    const told = active ? "" : health === "dead" && reason === "" ? "no heartbeat" : reason;
+    return { cluster: this.#cluster, health, ramp, active, sinceMs: this.#sinceMs, rttMs: this.#toldRttMs, reason: told, refused };
+  }
+
+  heartbeat(): void {
+    if (!this.#started) return;
+    this.#set(onHeartbeat(this.#health, this.#clock.nowMs(), this.#settings));
+  }
+
+  rtt(rttMs: number): void {
+    this.#rttMs = this.#rttMs === 0 ? rttMs : this.#rttMs + RTT_SHARE * (rttMs - this.#rttMs);
+    const change = Math.abs(this.#rttMs - this.#toldRttMs);
+    if (this.#toldRttMs !== 0 && (change < RTT_CHANGE_MS || change < RTT_CHANGE * this.#toldRttMs)) return;
+    this.#toldRttMs = Math.round(this.#rttMs * 100) / 100;
+    this.changed();
+  }
+
+  /** A resource of the peer's was refused. */
+  refused(name: string, error: string): void {
+    if (!this.#refused.has(name) && this.#refused.size >= LIMITS.refusals) return;
+    this.#refused.set(name, `${name}: ${error}`.slice(0, 300));
+    this.changed();
+  }
+
+  /** A new stream: what was refused is offered again. */
+  forgetRefusals(): void {
+    this.#refused.clear();
+    this.changed();
+  }
+
+  /** Something outside of the monitor changed: publishes where that makes a difference. */
+  changed(): void {
+    const { sinceMs: _, ...state } = this.state;
+    const text = JSON.stringify(state);
+    if (text === this.#last) return;
+    this.#last = text;
+    this.#publish(this.state);
+  }
+
+  close(): void {
+    this.#cancel();
+  }
+
+  #set(next: HealthState): void {
+    const entered = next.health !== this.#health.health;
+    this.#health = next;
+    if (entered) {
+      this.#sinceMs = this.#clock.wallMs();
+      // Otherwise the timer looks again by itself: nothing is re-armed per heartbeat.
+      this.#arm();
+    }
+    this.changed();
+  }
+
+  #arm(): void {
+    this.#cancel();
+    const atMs = nextDecisionMs(this.#health, this.#settings);
+    if (atMs === undefined) return;
+    this.#cancel = this.#clock.after(Math.max(1, atMs - this.#clock.nowMs()), () => this.#decide(atMs));
+  }
+
+  #decide(dueMs: number): void {
+    const nowMs = this.#clock.nowMs();
+    if (nowMs - dueMs > this.#settings.heartbeatMs) this.#health = forgiveStall(this.#health, nowMs, this.#settings);
+    const before = this.#health.health;
+    this.#set(onTime(this.#health, nowMs, this.#settings));
+    if (this.#health.health === before) this.#arm();
+  }
+}

@@ -1,0 +1,483 @@
+import { aborted, childAbort } from "../../core/abort.ts";
+import { backoffMs, RECONNECT } from "../../core/backoff.ts";
+import { type Clock, sleep } from "../../core/clock.ts";
+import { LINK_FINALIZER, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
+import { asMeshError, errorText, hasCode, MeshError } from "../../core/errors.ts";
+import { parseTrustDomain, type TrustDomain } from "../../core/identity.ts";
+import type { GatewayAddress, LinkState } from "../../core/link.ts";
+import type { Log } from "../../core/log.ts";
+import type { Random } from "../../core/random.ts";
+import type { TrustBundle } from "../../core/trust-bundle.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import { LINKS, type Link, SECRETS, type Secret } from "../../kube/resources.ts";
+import { PEER_LINKS, stateKey } from "../../registry/state.ts";
+import type { RegistryStore } from "../../registry/store.ts";
+import { federationAuthority } from "./gateway-address.ts";
+import { isTerminal, joinPeer } from "./join-client.ts";
+import { parseJoinToken } from "./join-token.ts";
+import type { HealthSettings } from "./link-health.ts";
+import { LinkMonitor } from "./link-monitor.ts";
+import { joinedData, type JoinedLink, type LinkRecord, readLinkRecord } from "./link-record.ts";
+import { isOutdated, type LinkSituation, linkStatus } from "./link-status.ts";
+import type { LocalChange, LocalState } from "./local-state.ts";
+import { peerExports } from "./peer-exports.ts";
+import { PeerImports, type StateWriter } from "./peer-imports.ts";
+import type { DialSync } from "./sync-grpc.ts";
+import type { SyncPipe } from "./sync-pipe.ts";
+import { endText, type SessionEnd, SyncSession } from "./sync-session.ts";
+import type { PeerNames } from "./wire.ts";
+
+/** Streams that the peer closed before its Hello, in a row, after which it is taken to know us no longer. */
+const CLOSED_AT_ONCE = 3;
+const STATUS_EVERY_MS = 500;
+
+export interface LinkRunnerDeps {
+  readonly own: PeerNames;
+  readonly epoch: bigint;
+  readonly kube: KubeClient;
+  readonly store: RegistryStore;
+  readonly writer: StateWriter;
+  readonly state: LocalState;
+  readonly dial: DialSync;
+  readonly ownBundle: () => TrustBundle;
+  readonly advertise: GatewayAddress;
+  readonly gateways: () => readonly GatewayAddress[];
+  readonly health: HealthSettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/**
+ * Everything that one link wants done, by the gateway that leads: join, keep the stream open, write what the peer
+ * exports, tell of health and status, unlink. Level-triggered: `update` says how things are, and each of its loops
+ * works until they are as they should be.
+ */
+export class LinkRunner {
+  readonly name: string;
+  readonly uid: string | undefined;
+  readonly #deps: LinkRunnerDeps;
+  readonly #abort: ReturnType<typeof childAbort>;
+  readonly #log: Log;
+  readonly #imports: PeerImports;
+  readonly #monitor: LinkMonitor;
+  readonly #tasks: Promise<void>[];
+  readonly #unwatch: () => void;
+  #link: Link;
+  #record: LinkRecord;
+  #session: SyncSession | undefined;
+  #peerWants = true;
+  #wasConnected = false;
+  #closedAtOnce = 0;
+  #joinFailure: { token: string; error: MeshError; terminal: boolean } | undefined;
+  #reason = "";
+  #statusDue = true;
+  #wakes: (() => void)[] = [];
+
+  constructor(link: Link, record: LinkRecord, before: LinkState | undefined, deps: LinkRunnerDeps, signal: AbortSignal) {
+    this.name = link.metadata.name;
+    this.uid = link.metadata.uid;
+    this.#link = link;
+    this.#record = record;
+    this.#deps = deps;
+    this.#abort = childAbort(signal);
+    this.#log = deps.log.child({ link: this.name });
+    const trust = { bundle: () => this.#record.joined?.bundle, save: (change: SecretChange) => this.#saveTrust(change) };
+    this.#imports = new PeerImports(
+      this.name,
+      deps.writer,
+      {
+        get bundle() {
+          return trust.bundle();
+        },
+        save: trust.save,
+      },
+      () => this.#link.spec.import,
+    );
+    this.#monitor = new LinkMonitor({
+      cluster: this.name,
+      settings: deps.health,
+      clock: deps.clock,
+      before,
+      facts: () => ({ agreed: this.#session?.agreed ?? false, reason: this.#session?.doubt ?? this.#reason }),
+      publish: (state) => {
+        if (this.#record.joined !== undefined && !this.#deleting) {
+          this.#log.info("link state", { health: state.health, active: state.active, ramp: state.ramp, reason: state.reason });
+          deps.writer.set(stateKey(PEER_LINKS, this.name), PEER_LINKS.encode(state));
+        }
+        this.#touchStatus();
+      },
+    });
+    if (record.joined !== undefined) this.#onJoined(record.joined);
+    this.#unwatch = deps.state.onChange((change) => this.#onLocalChange(change));
+    this.#tasks = [this.#joinLoop(), this.#streamLoop(), this.#statusLoop(), this.#unlinkLoop()];
+  }
+
+  /** How the Link and its Secret are now. */
+  update(link: Link, record: LinkRecord): void {
+    const renamed = record.joined?.joinedBy !== this.#record.joined?.joinedBy;
+    this.#link = link;
+    // What was saved a moment ago may be newer than what the informer has seen.
+    const known = this.#record.joined;
+    const outdated = !renamed && known !== undefined && record.joined !== undefined && known.bundle.sequence > record.joined.bundle.sequence;
+    this.#record = outdated ? { ...record, joined: known } : record;
+    if (renamed) this.#session?.touch("KIND_ENDPOINTS", "all");
+    if (this.#record.joined !== undefined) this.#onJoined(this.#record.joined);
+    this.#wake();
+    this.#monitor.changed();
+  }
+
+  #onJoined({ bundle }: JoinedLink): void {
+    if (this.#deleting) return;
+    this.#monitor.start();
+    this.#imports.publishBundle(bundle);
+  }
+
+  /** Takes a stream that the peer opened and proved to be its own; an earlier one gives way. */
+  async accept(open: () => SyncPipe): Promise<void> {
+    const { own } = this.#deps;
+    if (this.#deleting || this.#record.joined === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot sync: ${own.cluster} is not linked to ${this.name}.`);
+    if (this.#link.spec.dial && own.cluster < this.name) {
+      throw new MeshError("LINK_EXISTS", `Cannot sync: both sides dial, and ${own.cluster}'s stream is the one.`);
+    }
+    await this.#session?.goodbye("replaced");
+    // Another may have come in the meantime.
+    if (this.#session !== undefined) throw new MeshError("LINK_EXISTS", "Cannot sync: another stream was faster.");
+    void this.#run(open());
+  }
+
+  /** Stops, telling the peer that this gateway goes and not the link. */
+  async close(reason: string): Promise<void> {
+    await this.#session?.goodbye(reason);
+    this.#abort.abort();
+    this.#wake();
+    this.#monitor.close();
+    this.#unwatch();
+    await Promise.all(this.#tasks);
+    this.#abort[Symbol.dispose]();
+  }
+
+  get #deleting(): boolean {
+    return this.#link.metadata.deletionTimestamp !== undefined;
+  }
+
+  get #trustDomain(): TrustDomain {
+    return parseTrustDomain(this.#link.spec.trustDomain);
+  }
+
+  #wake(): void {
+    for (const wake of this.#wakes.splice(0)) wake();
+    this.#touchStatus();
+  }
+
+  #touchStatus(): void {
+    this.#statusDue = true;
+  }
+
+  /** Resolves at the next change, at the latest after `ms`, or when this ends. */
+  async #change(ms?: number): Promise<void> {
+    const { signal } = this.#abort;
+    if (signal.aborted) return;
+    using child = childAbort(signal);
+    const woken = new Promise<void>((resolve) => this.#wakes.push(resolve));
+    const late = ms === undefined ? aborted(child.signal) : sleep(this.#deps.clock, ms, child.signal).catch(() => {});
+    await Promise.race([woken, late]);
+  }
+
+  async #joinLoop(): Promise<void> {
+    const { clock, random } = this.#deps;
+    for (let attempt = 0; !this.#abort.signal.aborted; ) {
+      const { token } = this.#record;
+      if (token === undefined) this.#joinFailure = undefined;
+      const given = this.#joinFailure?.token === token && this.#joinFailure?.terminal;
+      if (token === undefined || given || this.#deleting) {
+        attempt = 0;
+        await this.#change();
+        continue;
+      }
+      try {
+        await this.#join(token);
+        this.#joinFailure = undefined;
+        attempt = 0;
+      } catch (error) {
+        if (this.#abort.signal.aborted) return;
+        const known = asMeshError(error, "INTERNAL", `join ${this.name}`);
+        const terminal = isTerminal(known);
+        this.#joinFailure = { token, error: known, terminal };
+        this.#log.warn("join failed", { code: known.code, reason: errorText(known), terminal });
+        this.#touchStatus();
+        if (!terminal) await sleep(clock, backoffMs(attempt++, RECONNECT, random), this.#abort.signal).catch(() => {});
+      }
+    }
+  }
+
+  async #join(text: string): Promise<void> {
+    const { clock, own, ownBundle, gateways } = this.#deps;
+    const token = parseJoinToken(text, clock.wallMs());
+    if (token.cluster === own.cluster) throw new MeshError("LINK_SELF", `Cannot link ${own.cluster} to itself. Use a token of another cluster.`);
+    const { spec } = this.#link;
+    if (token.cluster !== this.name || token.trustDomain !== spec.trustDomain) {
+      throw new MeshError("TOKEN_INVALID", `Cannot join ${this.name}: the token is of ${token.cluster} (${token.trustDomain}). Use one of ${this.name}.`);
+    }
+    const epoch = this.#record.joined?.epoch ?? 0n;
+    const options = { cluster: own.cluster, bundle: ownBundle(), gateways: gateways(), wantsImport: spec.import, offersExport: spec.export, epoch };
+    const joined = await joinPeer(token, options, clock, this.#abort.signal);
+    await this.#saveJoined(text, joined);
+    this.#session?.touch("KIND_ENDPOINTS", "all");
+    this.#log.info("link joined", { cluster: token.cluster });
+  }
+
+  async #saveJoined(token: string, joined: JoinedLink): Promise<void> {
+    await this.#changeSecret((secret) => {
+      const record = readLinkRecord(secret);
+      if (record.token !== token) return undefined;
+      const { token: _, ...rest } = secret.data ?? {};
+      // A bundle that came over the stream meanwhile may be newer.
+      const newer = record.joined !== undefined && record.joined.bundle.sequence > joined.bundle.sequence;
+      return { ...rest, ...joinedData(newer && record.joined ? { ...joined, bundle: record.joined.bundle } : joined) };
+    });
+  }
+
+  async #saveTrust(change: SecretChange): Promise<void> {
+    await this.#changeSecret((secret) => {
+      const { joined } = readLinkRecord(secret);
+      if (joined === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot store what ${this.name} sent: the link is gone.`);
+      const next = { ...secret.data, ...joinedData({ ...joined, ...change }) };
+      return JSON.stringify(next) === JSON.stringify(secret.data) ? undefined : next;
+    });
+  }
+
+  async #changeSecret(change: (secret: Secret) => Record<string, string> | undefined): Promise<void> {
+    const { kube } = this.#deps;
+    for (let tries = 0; ; tries++) {
+      const secret = await kube.get<Secret>(SECRETS, this.#link.spec.secretName, SYSTEM_NAMESPACE);
+      if (secret === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot store what ${this.name} sent: the link's Secret is gone.`);
+      const data = change(secret);
+      if (data === undefined) return;
+      try {
+        const stored = await kube.replace<Secret>(SECRETS, { ...secret, data });
+        this.#record = readLinkRecord(stored);
+        if (this.#record.joined !== undefined) this.#onJoined(this.#record.joined);
+        this.#wake();
+        return;
+      } catch (error) {
+        if (!hasCode(error, "KUBE_CONFLICT") || tries >= 5) throw error;
+      }
+    }
+  }
+
+  /** Keeps a stream open for ever where this side dials, going round the peer's gateways. */
+  async #streamLoop(): Promise<void> {
+    const { clock, random, dial, store } = this.#deps;
+    await this.#imports.recall(store).catch((error: unknown) => this.#log.warn("registry not recalled", { reason: errorText(error) }));
+    for (let attempt = 0; !this.#abort.signal.aborted; ) {
+      const { joined } = this.#record;
+      if (joined === undefined || !this.#link.spec.dial || this.#deleting || this.#session !== undefined) {
+        await this.#change();
+        continue;
+      }
+      const addresses = this.#addresses(joined);
+      const address = addresses[attempt % addresses.length];
+      if (address === undefined) {
+        this.#reason = "the peer has no gateway address";
+        await this.#change(RECONNECT.maxMs);
+        continue;
+      }
+      const end = await this.#run(dial({ cluster: this.name, trustDomain: this.#trustDomain }, address));
+      if (end === undefined || this.#abort.signal.aborted) continue;
+      if (end.greeted) attempt = 0;
+      this.#log.info("stream ended", { gateway: federationAuthority(address), reason: this.#reason });
+      // All of the addresses are worth a try before there is a real wait.
+      const round = Math.floor(attempt++ / addresses.length);
+      await sleep(clock, backoffMs(round, RECONNECT, random), this.#abort.signal).catch(() => {});
+    }
+  }
+
+  #addresses(joined: JoinedLink): { host: string; federationPort: number }[] {
+    const all = new Map([...joined.gateways, ...this.#link.spec.gateways].map((g) => [federationAuthority(g), g]));
+    return [...all.values()];
+  }
+
+  /** Runs one stream to its end. */
+  async #run(pipe: SyncPipe): Promise<(SessionEnd & { greeted: boolean }) | undefined> {
+    const { own, clock, epoch, state, advertise, health } = this.#deps;
+    const peer = { cluster: this.name, trustDomain: this.#trustDomain };
+    const exports = peerExports({
+      state,
+      peer: this.name,
+      trustDomain: own.trustDomain,
+      advertise,
+      routes: () => {
+        const { joined } = this.#record;
+        if (joined === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot name routes for ${this.name}: it is not joined.`);
+        return { linkSecret: joined.linkSecret, epoch: joined.epoch, cluster: own.cluster };
+      },
+      offered: () => this.#link.spec.export && this.#peerWants,
+    });
+    this.#monitor.forgetRefusals();
+    const session = new SyncSession(pipe, {
+      own,
+      peer,
+      epoch,
+      wantsImport: this.#link.spec.import,
+      offersExport: this.#link.spec.export,
+      sources: exports,
+      sink: this.#imports,
+      heartbeatMs: health.heartbeatMs,
+      clock,
+      log: this.#log,
+      observer: {
+        onHello: (hello) => {
+          this.#peerWants = hello.wantsImport;
+          this.#wasConnected = true;
+          this.#closedAtOnce = 0;
+          this.#log.info("stream open");
+        },
+        onHeartbeat: () => this.#monitor.heartbeat(),
+        onRtt: (rttMs) => this.#monitor.rtt(rttMs),
+        onChange: () => {
+          this.#monitor.changed();
+          this.#touchStatus();
+        },
+        onRefused: (kind, name, error) => this.#monitor.refused(name === "" ? kind : name, error),
+      },
+    });
+    this.#session = session;
+    const end = await session.done;
+    if (this.#session === session) this.#session = undefined;
+    await this.#onEnd(end, session.greeted);
+    return { ...end, greeted: session.greeted };
+  }
+
+  async #onEnd(end: SessionEnd, greeted: boolean): Promise<void> {
+    this.#reason = endText(end);
+    if (end.by === "peer" && end.reason === "unlinked" && greeted) await this.#unlinkedByPeer();
+    const refused = hasCode(end.error, "LINK_UNKNOWN", "TRUST_DOMAIN_UNKNOWN");
+    // The handshake succeeded, else its failure would be the reason: the peer looked at our certificate and left.
+    const closed = !greeted && end.by === "transport" && hasCode(end.error, "STREAM_CLOSED") && !/ECONN|EHOST|ENET|ETIMEDOUT/.test(this.#reason);
+    if (refused) this.#closedAtOnce = CLOSED_AT_ONCE;
+    else if (closed) this.#closedAtOnce++;
+    else this.#closedAtOnce = 0;
+    this.#monitor.changed();
+    this.#wake();
+  }
+
+  /** The peer, whose stream proved to be its own, has unlinked: so do we. Retried until the Link says so. */
+  async #unlinkedByPeer(): Promise<void> {
+    const { kube, clock, random } = this.#deps;
+    this.#log.info("unlinked by peer");
+    this.#reason = "the peer has unlinked this cluster";
+    const guard = this.uid === undefined ? {} : { uid: this.uid };
+    for (let attempt = 0; !this.#abort.signal.aborted; attempt++) {
+      try {
+        await kube.delete(LINKS, this.name, undefined, guard);
+        return;
+      } catch (error) {
+        if (isOutdated(error)) return;
+        this.#log.warn("link not deleted", { reason: errorText(error) });
+        await sleep(clock, backoffMs(attempt, RECONNECT, random), this.#abort.signal).catch(() => {});
+      }
+    }
+  }
+
+  /** Undoes the link once it is to be deleted, then lets it go; adds the finalizer that makes this possible. */
+  async #unlinkLoop(): Promise<void> {
+    const { clock, random } = this.#deps;
+    for (let attempt = 0; !this.#abort.signal.aborted; ) {
+      const finalizers = this.#link.metadata.finalizers ?? [];
+      if (this.#deleting !== finalizers.includes(LINK_FINALIZER)) {
+        attempt = 0;
+        await this.#change();
+        continue;
+      }
+      try {
+        if (this.#deleting) await this.#unlink();
+        else await this.#setFinalizers([...finalizers, LINK_FINALIZER]);
+      } catch (error) {
+        if (this.#abort.signal.aborted) return;
+        if (!isOutdated(error)) this.#log.warn("link not changed", { reason: errorText(error) });
+        await sleep(clock, backoffMs(attempt++, RECONNECT, random), this.#abort.signal).catch(() => {});
+      }
+    }
+  }
+
+  async #unlink(): Promise<void> {
+    const { kube } = this.#deps;
+    await this.#session?.goodbye("unlinked");
+    await Promise.race([this.#imports.clear(), aborted(this.#abort.signal)]);
+    if (this.#abort.signal.aborted) return;
+    await kube.delete(SECRETS, this.#link.spec.secretName, SYSTEM_NAMESPACE);
+    await this.#setFinalizers((this.#link.metadata.finalizers ?? []).filter((finalizer) => finalizer !== LINK_FINALIZER));
+    this.#log.info("unlinked");
+  }
+
+  async #setFinalizers(finalizers: string[]): Promise<void> {
+    const { resourceVersion } = this.#link.metadata;
+    const patch = { metadata: { finalizers, ...(resourceVersion === undefined ? {} : { resourceVersion }) } };
+    try {
+      this.#link = await this.#deps.kube.mergePatch<Link>(LINKS, this.name, undefined, patch);
+    } catch (error) {
+      if (isOutdated(error)) await this.#reread();
+      throw error;
+    }
+  }
+
+  async #reread(): Promise<void> {
+    const link = await this.#deps.kube.get<Link>(LINKS, this.name);
+    if (link?.metadata.uid === this.uid && link !== undefined) this.#link = link;
+  }
+
+  async #statusLoop(): Promise<void> {
+    const { clock, kube } = this.#deps;
+    const { signal } = this.#abort;
+    while (!signal.aborted) {
+      if (this.#statusDue && !this.#deleting) {
+        this.#statusDue = false;
+        const status = linkStatus(this.#link, this.#situation(), clock.wallMs());
+        if (status !== undefined) {
+          try {
+            // Conditions are one list of several writers: written only on top of what was read.
+            const { resourceVersion } = this.#link.metadata;
+            const patch = { ...(resourceVersion === undefined ? {} : { metadata: { resourceVersion } }), status };
+            this.#link = await kube.mergePatchStatus<Link>(LINKS, this.name, undefined, patch);
+          } catch (error) {
+            this.#statusDue = true;
+            if (isOutdated(error)) await this.#reread().catch(() => {});
+            else this.#log.warn("status not written", { reason: errorText(error) });
+          }
+        }
+      }
+      await sleep(clock, STATUS_EVERY_MS, signal).catch(() => {});
+    }
+  }
+
+  #situation(): LinkSituation {
+    return {
+      generation: this.#link.metadata.generation,
+      joined: this.#record.joined !== undefined,
+      hasToken: this.#record.token !== undefined,
+      joinFailure: this.#joinFailure,
+      refusedByPeer: this.#closedAtOnce >= CLOSED_AT_ONCE,
+      connected: this.#session?.greeted ?? false,
+      wasConnected: this.#wasConnected,
+      state: this.#monitor.state,
+      services: this.#session?.services ?? this.#link.status?.services ?? 0,
+    };
+  }
+
+  #onLocalChange({ services, bundle, gateways }: LocalChange): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    if (services === "all" || services.size > 0) {
+      session.touch("KIND_SERVICES", services);
+      session.touch("KIND_ENDPOINTS", services);
+    }
+    if (bundle) session.touch("KIND_BUNDLES", "all");
+    if (gateways) session.touch("KIND_GATEWAYS", "all");
+  }
+}
+
+interface SecretChange {
+  bundle?: TrustBundle;
+  gateways?: readonly GatewayAddress[];
+}

@@ -1,0 +1,114 @@
+import { hasCode, type MeshError } from "../../core/errors.ts";
+import type { LinkState } from "../../core/link.ts";
+import type { Condition, Link } from "../../kube/resources.ts";
+
+export type LinkPhase = "pending" | "joining" | "connecting" | "active" | "degraded" | "dead" | "failed";
+
+/** All that a link's status is made from. */
+export interface LinkSituation {
+  readonly generation: number | undefined;
+  readonly joined: boolean;
+  readonly hasToken: boolean;
+  /** The last failure of the join, and whether trying on is pointless. */
+  readonly joinFailure: { readonly error: MeshError; readonly terminal: boolean } | undefined;
+  /** The peer said that it knows us no longer, or keeps closing. */
+  readonly refusedByPeer: boolean;
+  /** A stream is open and the peer said Hello. */
+  readonly connected: boolean;
+  /** It was once, since this gateway started. */
+  readonly wasConnected: boolean;
+  readonly state: LinkState;
+  readonly services: number;
+}
+
+/** @see LinkPhase in kube/resources */
+export function linkPhase(s: LinkSituation): LinkPhase {
+  if (!s.joined) {
+    if (s.joinFailure?.terminal) return "failed";
+    return s.hasToken ? "joining" : "pending";
+  }
+  if (s.refusedByPeer) return "failed";
+  if (s.state.health === "dead") return "dead";
+  if (s.state.active) return "active";
+  return s.wasConnected && s.state.health !== "unknown" ? "degraded" : "connecting";
+}
+
+/** CamelCase of a code, as condition reasons are written: TOKEN_EXPIRED is TokenExpired. */
+function reasonOf(code: string): string {
+  return code.toLowerCase().replace(/(?:^|_)([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function joinCondition(s: LinkSituation): Pick<Condition, "status" | "reason" | "message"> {
+  if (s.joinFailure !== undefined) {
+    const { code, message } = s.joinFailure.error;
+    return { status: s.joined ? "True" : "False", reason: reasonOf(code), message };
+  }
+  if (s.joined) return { status: "True", reason: "Joined", message: "" };
+  return s.hasToken
+    ? { status: "False", reason: "Joining", message: "the join token is being redeemed" }
+    : { status: "False", reason: "NoToken", message: "the link's Secret has neither a token nor a link secret" };
+}
+
+/** The conditions of a link, without their times. */
+export function linkConditions(s: LinkSituation): Omit<Condition, "lastTransitionTime">[] {
+  const { state } = s;
+  const connected = s.connected
+    ? { status: "True" as const, reason: "Connected", message: "" }
+    : {
+        status: "False" as const,
+        reason: s.refusedByPeer ? "RefusedByPeer" : state.health === "dead" ? "Dead" : "NotConnected",
+        message: state.reason,
+      };
+  const [refused] = state.refused;
+  const code = refused === undefined ? "" : (/\b[A-Z]+_[A-Z_]+\b/.exec(refused)?.[0] ?? "Refused");
+  return [
+    { type: "Joined", ...joinCondition(s) },
+    { type: "Connected", ...connected },
+    state.active
+      ? { type: "Active", status: "True", reason: "Agreed", message: "" }
+      : { type: "Active", status: "False", reason: state.health === "dead" ? "Dead" : "NotAgreed", message: state.reason },
+    refused === undefined
+      ? { type: "Accepted", status: "True", reason: "NoRefusals", message: "" }
+      : { type: "Accepted", status: "False", reason: reasonOf(code), message: state.refused.join("; ").slice(0, 1_000) },
+  ];
+}
+
+/** The status that `link` should have; undefined where it has it already. Other owners' conditions stay. */
+export function linkStatus(link: Link, s: LinkSituation, nowMs: number): NonNullable<Link["status"]> | undefined {
+  const before = link.status ?? {};
+  const now = new Date(nowMs).toISOString().replace(/\.\d+Z$/, "Z");
+  const known = new Map((before.conditions ?? []).map((condition) => [condition.type, condition]));
+  let changed = false;
+  for (const next of linkConditions(s)) {
+    const old = known.get(next.type);
+    if (old?.status === next.status && old.reason === next.reason && old.message === next.message) continue;
+    changed = true;
+    const lastTransitionTime = old?.status === next.status ? old.lastTransitionTime : now;
+    known.set(next.type, { ...next, lastTransitionTime });
+  }
+  const phase = linkPhase(s);
+  const rttMs = Math.round(s.state.rttMs * 100) / 100;
+  const since = before.phase === phase ? (before.since ?? now) : now;
+  const status = {
+    ...(s.generation === undefined ? {} : { observedGeneration: s.generation }),
+    phase,
+    health: s.state.health,
+    since,
+    services: s.services,
+    rttMs,
+    conditions: [...known.values()],
+  };
+  const same =
+    !changed &&
+    before.phase === phase &&
+    before.health === status.health &&
+    before.services === status.services &&
+    before.rttMs === rttMs &&
+    before.observedGeneration === status.observedGeneration;
+  return same ? undefined : status;
+}
+
+/** Whether `error` says that the object is not what we saw: look again. */
+export function isOutdated(error: unknown): boolean {
+  return hasCode(error, "KUBE_CONFLICT", "KUBE_NOT_FOUND");
+}
