@@ -2,19 +2,7 @@ import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { asMeshError, MeshError } from "../core/errors.ts";
 import { type Identity, parseIdentity } from "../core/identity.ts";
 import { createKeyPair, distinguishedName, ecdsaWithSha256, publicKeyInfo } from "./certificate.ts";
-import {
-  bitString,
-  bytesOf,
-  children,
-  context,
-  contextOf,
-  decode,
-  encode,
-  integer,
-  oidOf,
-  sequence,
-  TAG,
-} from "./der.ts";
+import { bitString, bytesOf, children, contextOf, decode, encode, integer, oidOf, sequence, TAG } from "./der.ts";
 import { extension, extensionRequest, OID, readAltNames, readExtensions, uriName } from "./x509-extension.ts";
 
 const MAX_CSR_BYTES = 8 * 1024;
@@ -23,7 +11,7 @@ const MAX_CSR_BYTES = 8 * 1024;
 export async function createCsr(identity: Identity): Promise<{ privateKey: KeyObject; csrDer: Buffer }> {
   const { publicKey, privateKey } = await createKeyPair();
   const request = extensionRequest(extension(OID.subjectAltName, false, uriName(identity)));
-  const info = sequence(integer(Uint8Array.of(0)), distinguishedName(), publicKeyInfo(publicKey), context(0, request));
+  const info = sequence(integer(Uint8Array.of(0)), distinguishedName(), publicKeyInfo(publicKey), request);
   const signature = sign("sha256", encode(info), privateKey);
   return { privateKey, csrDer: encode(sequence(info, ecdsaWithSha256(), bitString(signature))) };
 }

@@ -122,11 +122,16 @@ export function grpcChannelCredentials(deps: {
   readonly expected: ExpectedPeer;
   readonly clock: Clock;
 }): SpiffeChannelCredentials {
-  const { tls, trustDomain, expected, clock } = deps;
+  const { tls, trustDomain, clock } = deps;
+  const expected = within(trustDomain, deps.expected);
   return new SpiffeChannelCredentials(
     {
-      options: () => tls.clientTlsOptions(trustDomain, expected),
-      verify: (socket) => void tls.verifyTlsPeer(socket, within(trustDomain, expected)),
+      options: () => ({
+        secureContext: createSecureContext(tls.clientTlsOptions(trustDomain)),
+        rejectUnauthorized: true,
+        checkServerIdentity: tls.serverCheck(expected),
+      }),
+      verify: (socket) => void tls.verifyTlsPeer(socket, expected),
     },
     clock,
   );
@@ -139,27 +144,27 @@ export function serverAuthChannelCredentials(deps: {
   readonly expected: ExpectedPeer;
   readonly clock: Clock;
 }): SpiffeChannelCredentials {
-  const { trust, trustDomain, expected, clock } = deps;
+  const { trust, trustDomain, clock } = deps;
   const verifier = new PeerVerifier(clock);
-  const wanted = within(trustDomain, expected);
-  const options = (): ConnectionOptions => {
-    const bundle = trust.bundles.get(trustDomain);
-    if (bundle === undefined)
-      throw new MeshError("TRUST_DOMAIN_UNKNOWN", `Cannot connect to ${trustDomain}: no bundle is known for it.`);
-    const secureContext = createSecureContext(clientContextOptions(bundle));
-    // The name that was dialled says nothing here: the SPIFFE ID is what must be right.
-    const checkServerIdentity: NonNullable<ConnectionOptions["checkServerIdentity"]> = (_host, certificate) => {
-      try {
-        verifier.verifyShown(certificate, trust.bundles, wanted);
-        return undefined;
-      } catch (error) {
-        return asMeshError(error, "CERTIFICATE_INVALID", "verify the server");
-      }
-    };
-    return { secureContext, rejectUnauthorized: true, checkServerIdentity };
-  };
+  const expected = within(trustDomain, deps.expected);
   return new SpiffeChannelCredentials(
-    { options, verify: (socket) => void verifier.verify(socket, trust.bundles, wanted) },
+    {
+      options() {
+        const bundle = trust.bundles.get(trustDomain);
+        if (bundle === undefined) {
+          throw new MeshError(
+            "TRUST_DOMAIN_UNKNOWN",
+            `Cannot connect to ${trustDomain}: no bundle is known for it. Link its cluster.`,
+          );
+        }
+        return {
+          secureContext: createSecureContext(clientContextOptions(bundle)),
+          rejectUnauthorized: true,
+          checkServerIdentity: verifier.serverCheck(() => trust.bundles, expected),
+        };
+      },
+      verify: (socket) => void verifier.verify(socket, trust.bundles, expected),
+    },
     clock,
   );
 }

@@ -206,17 +206,17 @@ class ConnectedPeers {
 
   /** False where the peer is refused. */
   admit(socket: TLSSocket, anonymousAllowed: boolean, limits: GrpcLimits): boolean {
-    const leaf = socket.getPeerX509Certificate();
+    const { fingerprint256: leaf }: Partial<PeerCertificate> = socket.getPeerCertificate();
     if (leaf === undefined) return anonymousAllowed && this.#admitAnonymous(socket, limits);
     const identity = this.#verify(socket);
     if (identity === undefined) return false;
-    const entry = this.#leaves.get(leaf.fingerprint256) ?? { identity, connections: 0 };
+    const entry = this.#leaves.get(leaf) ?? { identity, connections: 0 };
     entry.connections++;
-    this.#leaves.set(leaf.fingerprint256, entry);
+    this.#leaves.set(leaf, entry);
     this.#sockets.set(socket, identity);
     socket.once("close", () => {
       this.#sockets.delete(socket);
-      if (--entry.connections === 0) this.#leaves.delete(leaf.fingerprint256);
+      if (--entry.connections === 0) this.#leaves.delete(leaf);
     });
     return true;
   }

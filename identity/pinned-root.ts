@@ -6,9 +6,9 @@ import { asMeshError, MeshError } from "../core/errors.ts";
 import type { Identity } from "../core/identity.ts";
 import type { TrustBundle } from "../core/trust-bundle.ts";
 import { rootFingerprint } from "./certificate.ts";
+import { peerChain } from "./peer-chain.ts";
 import { verifyPeer } from "./peer-verification.ts";
 import { rootTrustDomain } from "./svid-rules.ts";
-import { peerChain } from "./workload-tls.ts";
 
 const TIMEOUT_MS = 10_000;
 

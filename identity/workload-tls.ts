@@ -1,17 +1,11 @@
-import type { X509Certificate } from "node:crypto";
-import {
-  createSecureContext,
-  type DetailedPeerCertificate,
-  type PeerCertificate,
-  type SecureContext,
-  type SecureContextOptions,
-  type TLSSocket,
-} from "node:tls";
+import { createHash, type X509Certificate } from "node:crypto";
+import type { PeerCertificate, SecureContextOptions, TLSSocket, TlsOptions } from "node:tls";
 import type { Clock } from "../core/clock.ts";
 import { asMeshError, MeshError } from "../core/errors.ts";
 import type { Identity, TrustDomain } from "../core/identity.ts";
 import type { TrustBundle, TrustBundles } from "../core/trust-bundle.ts";
 import { parseCertificate, pemOf } from "./certificate.ts";
+import { chainFrom, peerChain, peerLeaf } from "./peer-chain.ts";
 import { checkTime, isStillTrusted, judgePeer, type Verdict } from "./peer-verification.ts";
 import { trustDomainOf } from "./svid-rules.ts";
 import type { Svid, SvidSource } from "./svid-source.ts";
@@ -22,41 +16,11 @@ export type ExpectedPeer = Identity | ((identity: Identity) => boolean);
 
 const TLS_VERSION = { minVersion: "TLSv1.3", maxVersion: "TLSv1.3" } as const;
 const MAX_VERDICTS = 4_096;
-const MAX_CHAIN_SHOWN = 8;
 
-/** For `new TLSSocket(…, { isServer: true, ...options })` and `tls.createServer`. */
-export interface ServerTlsOptions {
-  readonly secureContext: SecureContext;
-  readonly requestCert: true;
-  readonly rejectUnauthorized: true;
-}
-
-/** For `tls.connect`; SNI, ALPN and session are the caller's. */
-export interface ClientTlsOptions {
-  readonly secureContext: SecureContext;
-  readonly rejectUnauthorized: true;
-  /** In place of the check of host names: the peer must be an SVID of the trust domain. */
-  readonly checkServerIdentity: (host: string, certificate: PeerCertificate) => Error | undefined;
-}
-
-/** What the peer showed, leaf first (after a resumption: the leaf alone); empty where it showed nothing. */
-export function peerChain(socket: TLSSocket): X509Certificate[] {
-  return chainFrom(socket.getPeerCertificate(true));
-}
-
-function chainFrom(leaf: PeerCertificate | DetailedPeerCertificate): X509Certificate[] {
-  const chain: X509Certificate[] = [];
-  let at: PeerCertificate | DetailedPeerCertificate | undefined = leaf;
-  while (at?.raw !== undefined && chain.length < MAX_CHAIN_SHOWN) {
-    chain.push(parseCertificate(at.raw));
-    const issuer: DetailedPeerCertificate | undefined = "issuerCertificate" in at ? at.issuerCertificate : undefined;
-    at = issuer === at ? undefined : issuer;
-  }
-  return chain;
-}
+type ServerCheck = (host: string, certificate: PeerCertificate) => Error | undefined;
 
 /** @throws MeshError IDENTITY_UNEXPECTED */
-export function checkExpected(identity: Identity, expected: ExpectedPeer | undefined): void {
+function checkExpected(identity: Identity, expected: ExpectedPeer | undefined): void {
   if (expected === undefined || (typeof expected === "function" ? expected(identity) : expected === identity)) return;
   const wanted = typeof expected === "function" ? "one that is allowed here" : expected;
   throw new MeshError("IDENTITY_UNEXPECTED", `Cannot accept peer: it is ${identity}, not ${wanted}.`);
@@ -77,22 +41,30 @@ export class PeerVerifier {
    * whose root is no longer in its bundle, is refused (CERTIFICATE_UNTRUSTED): connect again without the session
    */
   verify(socket: TLSSocket, bundles: TrustBundles, expected?: ExpectedPeer): Identity {
-    const leaf = socket.getPeerX509Certificate();
+    const leaf = peerLeaf(socket);
     if (leaf === undefined) throw new MeshError("CERTIFICATE_INVALID", "Cannot accept peer: it shows no certificate.");
-    return this.#judge(leaf.fingerprint256, () => peerChain(socket), bundles, expected);
+    return this.#judge(leaf, () => peerChain(socket), bundles, expected);
   }
 
-  /** The same for what `checkServerIdentity` is given. */
-  verifyShown(certificate: PeerCertificate, bundles: TrustBundles, expected?: ExpectedPeer): Identity {
-    return this.#judge(certificate.fingerprint256, () => chainFrom(certificate), bundles, expected);
+  /** The same as `checkServerIdentity` of `tls.connect`. */
+  serverCheck(bundles: () => TrustBundles, expected: ExpectedPeer): ServerCheck {
+    return (_host, certificate) => {
+      try {
+        this.#judge(certificate.raw, () => chainFrom(certificate), bundles(), expected);
+        return undefined;
+      } catch (error) {
+        return asMeshError(error, "CERTIFICATE_INVALID", "verify the server");
+      }
+    };
   }
 
   #judge(
-    leaf: string,
+    leafDer: Uint8Array,
     chain: () => X509Certificate[],
     bundles: TrustBundles,
     expected: ExpectedPeer | undefined,
   ): Identity {
+    const leaf = createHash("sha256").update(leafDer).digest("base64");
     let verdict = this.#verdicts.get(leaf);
     this.#verdicts.delete(leaf);
     if (verdict === undefined || !isStillTrusted(verdict, bundles))
@@ -109,12 +81,12 @@ export class PeerVerifier {
 interface Built {
   readonly svid: Svid;
   readonly bundles: TrustBundles | TrustBundle;
-  readonly context: SecureContext;
+  readonly settings: TlsOptions;
 }
 
 /**
- * TLS as one workload speaks it: TLS 1.3, its SVID on both sides. Contexts are rebuilt when the SVID or a bundle has
- * changed, so ask for options per connection.
+ * TLS as one workload speaks it: TLS 1.3, its SVID on both sides. Settings are one object per generation of SVID and
+ * bundles, so ask for them per connection and cache contexts by them.
  */
 export class WorkloadTls {
   readonly #source: SvidSource;
@@ -135,20 +107,22 @@ export class WorkloadTls {
    * OpenSSL is given all roots, so it lets any linked domain in: verifyTlsPeer decides.
    * @throws MeshError CERTIFICATE_EXPIRED when the own SVID has expired
    */
-  serverTlsOptions(): ServerTlsOptions {
+  serverTlsOptions(): TlsOptions {
     const svid = this.#ownSvid();
     const { bundles } = this.#trust;
     if (this.#server?.svid !== svid || this.#server.bundles !== bundles) {
-      this.#server = { svid, bundles, context: createSecureContext(serverContextOptions(svid, bundles)) };
+      const settings = { ...serverContextOptions(svid, bundles), requestCert: true, rejectUnauthorized: true };
+      this.#server = { svid, bundles, settings };
     }
-    return { secureContext: this.#server.context, requestCert: true, rejectUnauthorized: true };
+    return this.#server.settings;
   }
 
   /**
-   * OpenSSL is given the roots of `trustDomain` alone.
+   * OpenSSL is given the roots of `trustDomain` alone; the host name says nothing, verifyTlsPeer decides. SNI, ALPN
+   * and session are the caller's.
    * @throws MeshError TRUST_DOMAIN_UNKNOWN, CERTIFICATE_EXPIRED when the own SVID has expired
    */
-  clientTlsOptions(trustDomain: TrustDomain, expected?: ExpectedPeer): ClientTlsOptions {
+  clientTlsOptions(trustDomain: TrustDomain): TlsOptions {
     const svid = this.#ownSvid();
     const bundle = this.#trust.bundles.get(trustDomain);
     if (bundle === undefined) {
@@ -160,12 +134,16 @@ export class WorkloadTls {
     }
     let built = this.#clients.get(trustDomain);
     if (built?.svid !== svid || built.bundles !== bundle) {
-      built = { svid, bundles: bundle, context: createSecureContext(clientContextOptions(bundle, svid)) };
+      const settings = { ...clientContextOptions(bundle, svid), rejectUnauthorized: true };
+      built = { svid, bundles: bundle, settings };
       this.#clients.set(trustDomain, built);
     }
-    const checkServerIdentity = (_host: string, certificate: PeerCertificate) =>
-      errorOf(() => this.#verifier.verifyShown(certificate, this.#trust.bundles, within(trustDomain, expected)));
-    return { secureContext: built.context, rejectUnauthorized: true, checkServerIdentity };
+    return built.settings;
+  }
+
+  /** In place of the check of host names, where Node makes it (not in resumed sessions): as verifyTlsPeer. */
+  serverCheck(expected: ExpectedPeer): ServerCheck {
+    return this.#verifier.serverCheck(() => this.#trust.bundles, expected);
   }
 
   /** See PeerVerifier.verify. */
@@ -189,15 +167,6 @@ export function within(trustDomain: TrustDomain, expected: ExpectedPeer | undefi
   return (identity) =>
     trustDomainOf(identity) === trustDomain &&
     (expected === undefined || (typeof expected === "function" ? expected(identity) : expected === identity));
-}
-
-function errorOf(check: () => unknown): Error | undefined {
-  try {
-    check();
-    return undefined;
-  } catch (error) {
-    return asMeshError(error, "CERTIFICATE_INVALID", "verify the peer");
-  }
 }
 
 function pemOfRoots(bundles: Iterable<TrustBundle>): string[] {
