@@ -21,7 +21,9 @@ export class DesiredState {
     this.#mark(key);
   }
 
+  /** @throws MeshError LIMIT_EXCEEDED for a key that no store takes */
   delete(key: string): void {
+    mutationBytes({ key });
     this.#values.delete(key);
     this.#mark(key);
   }
@@ -66,17 +68,22 @@ export class DesiredState {
     return true;
   }
 
-  /** The next mutations to write, within STORE_LIMITS. */
+  /**
+   * The next mutations to write, within STORE_LIMITS. Keys outside the owned prefixes come last, so that a marker such
+   * as `local/ready/<owner>` is never stored before what it speaks of.
+   */
   batch(): Mutation[] {
     const mutations: Mutation[] = [];
     let bytes = 0;
-    for (const key of this.#dirty) {
-      const value = this.#values.get(key);
-      const mutation: Mutation = value === undefined ? { key } : { key, value };
-      bytes += mutationBytes(mutation);
-      if (mutations.length === STORE_LIMITS.mutations || (bytes > STORE_LIMITS.writeBytes && mutations.length > 0))
-        break;
-      mutations.push(mutation);
+    for (const owned of [true, false]) {
+      for (const key of this.#dirty) {
+        if (this.#isOwned(key) !== owned) continue;
+        const value = this.#values.get(key);
+        const mutation: Mutation = value === undefined ? { key } : { key, value };
+        bytes += mutationBytes(mutation);
+        if (mutations.length === STORE_LIMITS.mutations || bytes > STORE_LIMITS.writeBytes) return mutations;
+        mutations.push(mutation);
+      }
     }
     return mutations;
   }

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import type { Clock } from "../core/clock.ts";
 import { errorText, MeshError } from "../core/errors.ts";
+import { parseClusterName } from "../core/mirror-name.ts";
 import type { Random } from "../core/random.ts";
 import { MemoryStore } from "./memory-store.ts";
 import type { ServerOptions } from "./redis-connection.ts";
@@ -97,10 +98,11 @@ async function redisOptions(url: URL, options: StoreOptions): Promise<ServerOpti
 /**
  * The store that `url` names: `memory:` (this process only), `redis://host:port[/db]` or `rediss://…` (TLS). Does not
  * wait for a connection.
- * @throws MeshError USAGE for another URL, a password in it, or an unreadable file
+ * @throws MeshError USAGE for another URL, a user or password in it, or an unreadable file; NAME_INVALID
  */
 export async function openStore(url: string, options: StoreOptions): Promise<RegistryStore> {
   const parsed = parse(url);
+  const cluster = parseClusterName(options.cluster);
   switch (parsed.protocol) {
     case "memory:":
       return new MemoryStore({ clock: options.clock });
@@ -108,7 +110,7 @@ export async function openStore(url: string, options: StoreOptions): Promise<Reg
     case "rediss:": {
       const server = await redisOptions(parsed, options);
       const endpoint = { server, timeoutMs: options.timeoutMs ?? 2_000 };
-      return new RedisStore({ cluster: options.cluster, endpoint, random: options.random });
+      return new RedisStore({ cluster, endpoint, random: options.random });
     }
     default:
       throw usage(`"${parsed.protocol.slice(0, 40)}" is unknown. Give "memory:", "redis://…" or "rediss://…".`);

@@ -119,10 +119,16 @@ export class RedisConnection {
 }
 
 /**
- * A connection of its own for reads that block for up to `blockMs`. It is not made again when it fails.
+ * A connection of its own for reads that block for up to `blockMs`; dropped when `signal` aborts. It is not made
+ * again when it fails.
  * @throws MeshError REGISTRY_UNAVAILABLE, REGISTRY_DENIED
  */
-export async function connectBlocking(endpoint: RedisEndpoint, name: string, blockMs: number): Promise<Redis> {
+export async function connectBlocking(
+  endpoint: RedisEndpoint,
+  name: string,
+  blockMs: number,
+  signal: AbortSignal,
+): Promise<Redis> {
   const timeoutMs = blockMs + endpoint.timeoutMs;
   const redis = new Redis({
     ...options(endpoint, name),
@@ -134,6 +140,7 @@ export async function connectBlocking(endpoint: RedisEndpoint, name: string, blo
   redis.on("error", (error: unknown) => {
     failure = error;
   });
+  signal.addEventListener("abort", () => redis.disconnect(), { once: true });
   try {
     await redis.connect();
     return redis;

@@ -1,4 +1,5 @@
 import type { Redis } from "ioredis";
+import { childAbort } from "../core/abort.ts";
 import { MeshError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { connectBlocking, RedisConnection, type RedisEndpoint, redisError } from "./redis-connection.ts";
@@ -65,7 +66,7 @@ export class RedisStore implements RegistryStore {
   readonly #connection: RedisConnection;
   readonly #name: string;
   readonly #keyPrefix: string;
-  readonly #watches = new Set<Redis>();
+  readonly #watches = new Set<AbortController>();
   readonly #blockMs: number;
   #closed = false;
 
@@ -103,16 +104,16 @@ export class RedisStore implements RegistryStore {
   }
 
   async *watch(prefix: string, after: bigint, signal: AbortSignal): AsyncGenerator<Change, void, undefined> {
-    if (signal.aborted || this.#closed) return;
-    const redis = await connectBlocking(this.#options.endpoint, `${this.#name}-watch`, this.#blockMs);
-    const stop = () => redis.disconnect();
-    this.#watches.add(redis);
-    signal.addEventListener("abort", stop, { once: true });
-    const ended = () => signal.aborted || this.#closed;
+    using stop = childAbort(signal);
+    if (this.#closed) stop.abort();
+    const ended = stop.signal;
+    if (ended.aborted) return;
+    this.#watches.add(stop);
     try {
+      const redis = await connectBlocking(this.#options.endpoint, `${this.#name}-watch`, this.#blockMs, ended);
       let cursor = streamId(after);
       let behind = false;
-      while (!ended()) {
+      while (!ended.aborted) {
         const tip = await this.#tip(redis);
         // Behind the tip and yet nothing was found to read: the stream is gone.
         if (revisionOf(tip) < revisionOf(cursor) || (behind && tip !== cursor)) throw compacted(cursor);
@@ -122,15 +123,14 @@ export class RedisStore implements RegistryStore {
           if (previous !== cursor) throw compacted(cursor);
           cursor = id;
           if (change.key.startsWith(prefix)) yield change;
-          if (ended()) return;
+          if (ended.aborted) return;
         }
       }
     } catch (error) {
-      if (!ended()) throw redisError(error, "watch the registry");
+      if (!ended.aborted) throw redisError(error, "watch the registry");
     } finally {
-      signal.removeEventListener("abort", stop);
-      this.#watches.delete(redis);
-      redis.disconnect();
+      // Leaving the scope aborts `stop`, which drops the connection.
+      this.#watches.delete(stop);
     }
   }
 
@@ -161,7 +161,7 @@ export class RedisStore implements RegistryStore {
   async close(): Promise<void> {
     this.#closed = true;
     this.#connection.close();
-    for (const redis of this.#watches) redis.disconnect();
+    for (const stop of this.#watches) stop.abort();
   }
 
   #key(name: "data" | "changes" | "meta"): string {

@@ -115,6 +115,21 @@ describe("RegistryWriter", () => {
     await end();
   });
 
+  it("writes keys outside its prefixes last, also when everything is written again", async () => {
+    const { make, store, end, clock } = setUp();
+    const { writer, stop } = make("a");
+    writer.set("ready", "1");
+    writer.replacePrefix("s/", new Map(Array.from({ length: 1_500 }, (_, i) => [`s/${i}`, `${i}`])));
+    writer.start(stop.signal);
+    await writer.settled();
+    store.lose();
+    await clock.advance(10_000);
+    await writer.settled();
+    const withMarker = store.writes.map((write) => write.some(({ key }) => key === "ready"));
+    assert.deepEqual(withMarker, [false, true, false, true]);
+    await end();
+  });
+
   it("goes on desiring while the store is away and stores it all when it is back", async () => {
     const { make, stored, store, end, clock } = setUp();
     const { writer, stop, told } = make("a");
