@@ -5,7 +5,7 @@ import { errorText } from "../core/errors.ts";
 import { identityOf, type TrustDomain } from "../core/identity.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
-import { certifyLocally, type CertificateAuthority } from "../identity/certificate-authority.ts";
+import { type CertificateAuthority, certifyLocally } from "../identity/certificate-authority.ts";
 import { listenGrpc } from "../identity/grpc-server.ts";
 import { startSvidSource } from "../identity/svid-source.ts";
 import { TrustStore } from "../identity/trust-store.ts";
@@ -28,7 +28,7 @@ import type { RegistryStore } from "../registry/store.ts";
 import { loadAuthority } from "./authority-store.ts";
 import { DiscoveryService } from "./discovery-service.ts";
 import type { WatchCall } from "./discovery-session.ts";
-import { addIdentityService, ANONYMOUS_IDENTITY_METHODS } from "./identity-service.ts";
+import { ANONYMOUS_IDENTITY_METHODS, addIdentityService } from "./identity-service.ts";
 import { catalogKeys, RegistryCatalog } from "./registry-catalog.ts";
 
 export interface ControlOptions {
@@ -75,7 +75,15 @@ export async function startControl(options: ControlOptions, signal: AbortSignal)
   writer.replacePrefix(LOCAL_BUNDLE.prefix, own);
   writer.start(signal);
 
-  const kinds = [LOCAL_SERVICES, LOCAL_ENDPOINTS, PEER_SERVICES, PEER_ENDPOINTS, PEER_GATEWAYS, PEER_BUNDLES, PEER_LINKS];
+  const kinds = [
+    LOCAL_SERVICES,
+    LOCAL_ENDPOINTS,
+    PEER_SERVICES,
+    PEER_ENDPOINTS,
+    PEER_GATEWAYS,
+    PEER_BUNDLES,
+    PEER_LINKS,
+  ];
   const view = new RegistryView({ store, kinds, clock, random, log });
   const catalog = new RegistryCatalog(cluster, trustDomain, view);
   const discovery = new DiscoveryService(catalog, trustDomain, log);
@@ -94,7 +102,14 @@ export async function startControl(options: ControlOptions, signal: AbortSignal)
     anonymousMethods: ANONYMOUS_IDENTITY_METHODS,
     services(server, peerOf) {
       const reviewToken = (token: string, audiences: readonly string[]) => kube.reviewToken(token, audiences);
-      closeIdentity = addIdentityService(server, { authority: () => authority, trust, reviewToken, peerOf, clock, log });
+      closeIdentity = addIdentityService(server, {
+        authority: () => authority,
+        trust,
+        reviewToken,
+        peerOf,
+        clock,
+        log,
+      });
       server.addService(loadDiscovery().Discovery.service, {
         Watch: (call: WatchCall) => discovery.serve(call, peerOf(call)),
       });

@@ -15,7 +15,7 @@ export function registerInstall(program: Command, context: VerbContext): void {
       .description("bring Causeway's resource definitions, namespace, accounts and roles into a cluster")
       .option(
         "--crds",
-        "only the resource definitions, the namespace and the ServiceAccounts, for mesh serve out of the cluster",
+        "only the resource definitions: enough for mesh serve out of the cluster, under a kubeconfig of its own",
       ),
   ).action(async (options: InstallVerbOptions) => {
     const { kube, context: name } = await accessCluster(options, context.env);

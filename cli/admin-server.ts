@@ -1,0 +1,64 @@
+import { createServer } from "node:http";
+import { MeshError } from "../core/errors.ts";
+
+export interface AdminOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Undefined when ready, else what is missing. */
+  readonly notReady: () => string | undefined;
+  readonly metrics: () => string;
+  readonly config: () => object;
+  readonly drain: () => void;
+}
+
+/** `/live /ready /metrics /config` and `POST /drain` of `mesh serve`. @throws MeshError PORT_IN_USE */
+export async function startAdminServer(options: AdminOptions): Promise<{ port: number; close(): Promise<void> }> {
+  const server = createServer(
+    { maxHeaderSize: 8_192, requestTimeout: 5_000, headersTimeout: 5_000 },
+    (request, response) => {
+      const answer = (status: number, body: string, type = "text/plain") => {
+        response.writeHead(status, { "content-type": type });
+        response.end(body);
+      };
+      request.resume();
+      switch (`${request.method} ${request.url}`) {
+        case "GET /live":
+          return answer(200, "live\n");
+        case "GET /ready": {
+          const missing = options.notReady();
+          return missing === undefined ? answer(200, "ready\n") : answer(503, `${missing}\n`);
+        }
+        case "GET /metrics":
+          return answer(200, options.metrics(), "text/plain; version=0.0.4");
+        case "GET /config":
+          return answer(200, `${JSON.stringify(options.config(), undefined, 2)}\n`, "application/json");
+        case "POST /drain":
+          options.drain();
+          return answer(202, "draining\n");
+        default:
+          return answer(404, "paths: /live /ready /metrics /config, POST /drain\n");
+      }
+    },
+  );
+  server.maxConnections = 64;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      reject(
+        new MeshError(
+          "PORT_IN_USE",
+          `Cannot listen on ${options.host}:${options.port}: ${error.code}. Choose another with --admin-listen.`,
+          { cause: error },
+        ),
+      );
+    });
+    server.listen(options.port, options.host, resolve);
+  });
+  const address = server.address();
+  return {
+    port: typeof address === "object" && address !== null ? address.port : options.port,
+    async close() {
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}

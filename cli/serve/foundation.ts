@@ -1,0 +1,73 @@
+import { X509Certificate } from "node:crypto";
+import { backoffMs, RECONNECT } from "../../core/backoff.ts";
+import { type Clock, sleep } from "../../core/clock.ts";
+import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
+import { errorText, hasCode, MeshError } from "../../core/errors.ts";
+import type { Log } from "../../core/log.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import {
+  CONFIG_MAPS,
+  type ConfigMap,
+  LINKS,
+  NAMESPACES,
+  SERVICE_ACCOUNTS as SERVICE_ACCOUNT_TYPE,
+} from "../../kube/resources.ts";
+
+/** Tries until it succeeds; what cannot get better by itself is thrown at once. @throws MeshError ABORTED, KUBE_DENIED */
+export async function untilDone<T>(
+  what: string,
+  run: () => Promise<T>,
+  clock: Clock,
+  log: Log,
+  signal: AbortSignal,
+): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await run();
+    } catch (error) {
+      if (hasCode(error, "KUBE_DENIED", "USAGE", "ABORTED", "PORT_IN_USE")) throw error;
+      log.warn("serve.waiting", { what, error: errorText(error), attempt });
+      await sleep(clock, backoffMs(attempt, { ...RECONNECT, maxMs: 2_000 }, Math.random), signal);
+    }
+  }
+}
+
+/**
+ * What `mesh install` brings, as far as a role out of the cluster needs it: the namespace and the ServiceAccounts.
+ * @throws MeshError NOT_INSTALLED without the resource definitions
+ */
+export async function ensureFoundation(kube: KubeClient): Promise<void> {
+  const metadata = { name: SYSTEM_NAMESPACE };
+  await createIfAbsent(() => kube.create(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata }));
+  for (const name of Object.values(SERVICE_ACCOUNTS)) {
+    const account = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name, namespace: SYSTEM_NAMESPACE } };
+    await createIfAbsent(() => kube.create(SERVICE_ACCOUNT_TYPE, account));
+  }
+  try {
+    await kube.list(LINKS);
+  } catch (error) {
+    if (!hasCode(error, "KUBE_NOT_FOUND")) throw error;
+    throw new MeshError(
+      "NOT_INSTALLED",
+      "Cannot serve: the cluster lacks Causeway's resource definitions. Run mesh install --crds.",
+      { cause: error },
+    );
+  }
+}
+
+async function createIfAbsent(create: () => Promise<unknown>): Promise<void> {
+  try {
+    await create();
+  } catch (error) {
+    if (!hasCode(error, "KUBE_CONFLICT")) throw error;
+  }
+}
+
+/** The cluster's root as control published it, DER. @throws MeshError NOT_INSTALLED before it has */
+export async function publishedRoots(kube: KubeClient): Promise<Uint8Array[]> {
+  const trust = await kube.get<ConfigMap>(CONFIG_MAPS, "causeway-trust", SYSTEM_NAMESPACE);
+  const pem = trust?.data?.["root.crt"];
+  if (pem === undefined)
+    throw new MeshError("NOT_INSTALLED", "Cannot find the cluster's root: control has not published it yet.");
+  return [new Uint8Array(new X509Certificate(pem).raw)];
+}

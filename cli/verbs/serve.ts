@@ -1,0 +1,162 @@
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import type { Command } from "commander";
+import { aborted } from "../../core/abort.ts";
+import { systemClock } from "../../core/clock.ts";
+import { PORTS } from "../../core/defaults.ts";
+import { MeshError } from "../../core/errors.ts";
+import { defaultTrustDomain, parseTrustDomain } from "../../core/identity.ts";
+import { parseClusterName } from "../../core/mirror-name.ts";
+import { startAdminServer } from "../admin-server.ts";
+import { accessCluster } from "../cluster-access.ts";
+import { processLog } from "../process-log.ts";
+import { type CommonOptions, hostPort, requireOption, type VerbContext, withCommonOptions } from "../program.ts";
+import { ensureFoundation, untilDone } from "../serve/foundation.ts";
+import { ROLES, type Role, type RunningRole, type ServeSettings, startRole } from "../serve/roles.ts";
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+interface ServeOptions extends CommonOptions {
+  readonly roles: string;
+  readonly cluster?: string;
+  readonly trustDomain?: string;
+  readonly registry: string;
+  readonly registryPasswordFile?: string;
+  readonly registryUser?: string;
+  readonly registryCa?: string;
+  readonly replica?: string;
+  readonly controlListen: Address;
+  readonly controlAddress?: Address;
+  readonly federationListen: Address;
+  readonly relayListen: Address;
+  readonly advertise?: string;
+  readonly dnsListen: Address;
+  readonly adminListen: Address;
+}
+
+const any = (port: number): Address => ({ host: "0.0.0.0", port });
+
+export function registerServe(program: Command, context: VerbContext): void {
+  withCommonOptions(
+    program
+      .command("serve")
+      .description("run a cluster's side of the mesh: control, gateway, mirror")
+      .option("--roles <names>", "comma-separated", ROLES.join(","))
+      .option("--cluster <name>", "name of the cluster (default: the context's)")
+      .option("--trust-domain <name>", "default: <cluster>.mesh")
+      .option("--registry <url>", "memory:, redis://host:port or rediss://host:port", "memory:")
+      .option("--registry-user <name>", "ACL user of Redis")
+      .option("--registry-password-file <file>", "password of Redis")
+      .option("--registry-ca <file>", "roots for Redis over TLS")
+      .option(
+        "--replica <name>",
+        "stable name of this replica, unique among those of a role (default: host and a random part)",
+      )
+      .option("--control-listen <host:port>", "discovery and identity", hostPort, any(PORTS.control))
+      .option("--control-address <host:port>", "where this process reaches control (default: its own)", hostPort)
+      .option("--federation-listen <host:port>", "for peers' gateways", hostPort, any(PORTS.federation))
+      .option("--relay-listen <host:port>", "for peers' sidecars", hostPort, any(PORTS.relay))
+      .option("--advertise <host>", "where peers reach this gateway")
+      .option("--dns-listen <host:port>", "cluster.local and clusterset.local", hostPort, any(PORTS.dnsUnprivileged))
+      .option("--admin-listen <host:port>", "/live /ready /metrics /config", hostPort, {
+        host: "127.0.0.1",
+        port: PORTS.admin,
+      }),
+    "cluster to serve",
+  ).action(async (options: ServeOptions) => {
+    await serve(options, context);
+  });
+}
+
+function parseRoles(text: string): Role[] {
+  const names = text.split(",").map((name) => name.trim());
+  const roles = ROLES.filter((role) => names.includes(role));
+  const unknown = names.find((name) => !ROLES.some((role) => role === name));
+  if (unknown !== undefined)
+    throw new MeshError("USAGE", `Cannot serve role "${unknown}": there are ${ROLES.join(", ")}.`);
+  return roles;
+}
+
+async function serve(options: ServeOptions, { env, signal }: VerbContext): Promise<void> {
+  const roles = parseRoles(options.roles);
+  if (options.registry === "memory:" && roles.length < ROLES.length) {
+    throw new MeshError(
+      "USAGE",
+      `Cannot serve ${roles.join(", ")} alone with the embedded registry: the roles meet in it. Name all roles, or a Redis with --registry.`,
+    );
+  }
+  const access = await accessCluster(options, env);
+  const cluster = parseClusterName(options.cluster ?? access.context);
+  const log = processLog(roles.length === ROLES.length ? "serve" : roles.join("-"), env).child({ cluster });
+  const { openStore } = await import("../../registry/open-store.ts");
+  const store = await openStore(options.registry, {
+    cluster,
+    clock: systemClock,
+    random: Math.random,
+    ...(options.registryUser === undefined ? {} : { username: options.registryUser }),
+    ...(options.registryPasswordFile === undefined ? {} : { passwordFile: options.registryPasswordFile }),
+    ...(options.registryCa === undefined ? {} : { caFile: options.registryCa }),
+  });
+  const settings: ServeSettings = {
+    cluster,
+    trustDomain:
+      options.trustDomain === undefined ? defaultTrustDomain(cluster) : parseTrustDomain(options.trustDomain),
+    kube: access.kube,
+    store,
+    replica: options.replica ?? `${hostname()}-${randomBytes(4).toString("hex")}`,
+    control: options.controlListen,
+    controlAddress: options.controlAddress ?? {
+      ...options.controlListen,
+      host: options.controlListen.host.replace(/^0\.0\.0\.0$/, "127.0.0.1"),
+    },
+    federation: options.federationListen,
+    relay: options.relayListen,
+    advertise: roles.includes("gateway")
+      ? requireOption(options.advertise, "--advertise", "peers must know where to reach this gateway")
+      : "",
+    dns: options.dnsListen,
+    clock: systemClock,
+    random: Math.random,
+    log,
+  };
+  const running: RunningRole[] = [];
+  const missing = () => {
+    const notReady = running.map((role) => role.notReady()).find((text) => text !== undefined);
+    return notReady ?? (running.length < roles.length ? "starting" : undefined);
+  };
+  const drain = new AbortController();
+  const admin = await startAdminServer({
+    ...options.adminListen,
+    notReady: missing,
+    metrics: () => running.map((role) => role.metrics()).join(""),
+    config: () => ({
+      cluster,
+      roles,
+      trustDomain: settings.trustDomain,
+      registry: new URL(options.registry).protocol,
+      replica: settings.replica,
+    }),
+    drain: () => drain.abort(),
+  });
+  const life = new AbortController();
+  const stop = () => life.abort();
+  signal.addEventListener("abort", stop, { once: true });
+  drain.signal.addEventListener("abort", stop, { once: true });
+  try {
+    await untilDone("install", () => ensureFoundation(access.kube), systemClock, log, life.signal);
+    // Control first: the others ask it for their identity.
+    for (const role of roles) running.push(await startRole(role, settings, life.signal));
+    log.info("serve.ready", { roles });
+    await aborted(life.signal);
+  } catch (error) {
+    if (!life.signal.aborted) throw error;
+  } finally {
+    stop();
+    for (const role of running.reverse()) await role.close();
+    await store.close();
+    await admin.close();
+  }
+}
