@@ -13,7 +13,14 @@ import type { KubeClient } from "../kube/client.ts";
 import { LINKS, type Link, SECRETS, type Secret } from "../kube/resources.ts";
 import { RegistryView } from "../registry/registry-view.ts";
 import { RegistryWriter } from "../registry/registry-writer.ts";
-import { LOCAL_BUNDLE, LOCAL_ENDPOINTS, LOCAL_GATEWAYS, LOCAL_READY, LOCAL_SERVICES, stateKey } from "../registry/state.ts";
+import {
+  LOCAL_BUNDLE,
+  LOCAL_ENDPOINTS,
+  LOCAL_GATEWAYS,
+  LOCAL_READY,
+  LOCAL_SERVICES,
+  stateKey,
+} from "../registry/state.ts";
 import type { RegistryStore } from "../registry/store.ts";
 import { listenFederation } from "./federation/federation-server.ts";
 import { federationAuthority } from "./federation/gateway-address.ts";
@@ -55,7 +62,11 @@ export interface Gateway {
 }
 
 /** A store of our own: whom the gateway lets in hangs on Links and their Secrets, not on what the registry says. */
-function ownTrust(identity: GatewayDeps["identity"], trustDomain: TrustDomain, log: Log): { trust: TrustStore; stop: () => void } {
+function ownTrust(
+  identity: GatewayDeps["identity"],
+  trustDomain: TrustDomain,
+  log: Log,
+): { trust: TrustStore; stop: () => void } {
   const trust = new TrustStore();
   const follow = () => {
     const bundle = identity.trust.bundles.get(trustDomain);
@@ -99,7 +110,8 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
   };
   const ownBundle = () => {
     const bundle = trust.bundles.get(trustDomain);
-    if (bundle === undefined) throw new MeshError("CA_UNAVAILABLE", `Cannot join: ${cluster}'s own bundle is not known yet.`);
+    if (bundle === undefined)
+      throw new MeshError("CA_UNAVAILABLE", `Cannot join: ${cluster}'s own bundle is not known yet.`);
     return bundle;
   };
   const undo: (() => Promise<unknown>)[] = [];
@@ -124,17 +136,37 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
       log,
       join: (request) => join.join(request),
       accept: async (peer, pipe) => {
-        if (controller === undefined) throw new MeshError("REGISTRY_UNAVAILABLE", "Cannot sync: this gateway is starting. Try again.");
+        if (controller === undefined)
+          throw new MeshError("REGISTRY_UNAVAILABLE", "Cannot sync: this gateway is starting. Try again.");
         await controller.accept(peer, pipe);
       },
     });
     undo.push(() => listener.close(CLOSE_GRACE_MS));
     if (advertise.federationPort === 0) advertise = { ...advertise, federationPort: listener.port };
-    writer.replacePrefix(LOCAL_GATEWAYS.prefix, new Map([[stateKey(LOCAL_GATEWAYS, holder), LOCAL_GATEWAYS.encode(advertise)]]));
+    writer.replacePrefix(
+      LOCAL_GATEWAYS.prefix,
+      new Map([[stateKey(LOCAL_GATEWAYS, holder), LOCAL_GATEWAYS.encode(advertise)]]),
+    );
     const tls = new WorkloadTls({ source: identity.source, trust, clock });
     const running = new LinkController(
       {
-        ...{ own, kube, store, writer, state, ownBundle, gateways, advertise, health, clock, random, log, links, secrets, trust },
+        ...{
+          own,
+          kube,
+          store,
+          writer,
+          state,
+          ownBundle,
+          gateways,
+          advertise,
+          health,
+          clock,
+          random,
+          log,
+          links,
+          secrets,
+          trust,
+        },
         // Rises with each start; a peer's clock plays no part in it.
         epoch: BigInt(Math.trunc(clock.wallMs())),
         dial: grpcDialer(tls, clock),

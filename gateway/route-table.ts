@@ -1,6 +1,6 @@
 import type { ServiceKey } from "../core/service.ts";
 import { isExportedTo } from "../core/service.ts";
-import { exportedEndpoints, remoteEndpoint, type RouteKey } from "./federation/exported-endpoints.ts";
+import { exportedEndpoints, type RouteKey, remoteEndpoint } from "./federation/exported-endpoints.ts";
 import type { LocalChange, LocalState } from "./federation/local-state.ts";
 
 /** Where one route leads. */
@@ -32,7 +32,12 @@ function same(a: RouteTarget | undefined, b: RouteTarget | undefined): boolean {
 }
 
 function samePeer(a: RoutePeer | undefined, b: RoutePeer): boolean {
-  return a !== undefined && a.epoch === b.epoch && a.offered === b.offered && Buffer.compare(a.linkSecret, b.linkSecret) === 0;
+  return (
+    a !== undefined &&
+    a.epoch === b.epoch &&
+    a.offered === b.offered &&
+    Buffer.compare(a.linkSecret, b.linkSecret) === 0
+  );
 }
 
 /** The routes of this cluster's exports, kept up to date per service and per link. */

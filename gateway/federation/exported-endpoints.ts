@@ -22,7 +22,10 @@ function rank(id: string): string {
  * The endpoints of a service that peers may reach: those with a sidecar, at most 100, ready ones first. The
  * choice hangs on each endpoint's id alone, so that one more or less changes one.
  */
-export function exportedEndpoints(all: LocalEndpoints | undefined, limit: number = LIMITS.endpointsPerService): MeshedEndpoint[] {
+export function exportedEndpoints(
+  all: LocalEndpoints | undefined,
+  limit: number = LIMITS.endpointsPerService,
+): MeshedEndpoint[] {
   const meshed = (all?.endpoints ?? []).filter((e): e is MeshedEndpoint => e.identity !== undefined && e.proxyPort > 0);
   if (meshed.length <= limit) return meshed;
   const ranked = meshed.map((endpoint) => ({ endpoint, rank: rank(endpoint.id) }));

@@ -31,7 +31,8 @@ export interface FederationServerDeps {
 
 /** Only a peer's gateway may speak for its cluster, whatever else runs under its root. @throws MeshError */
 function gatewayDomain(identity: Identity | undefined): TrustDomain {
-  if (identity === undefined) throw new MeshError("CERTIFICATE_INVALID", "Cannot sync: the caller shows no certificate.");
+  if (identity === undefined)
+    throw new MeshError("CERTIFICATE_INVALID", "Cannot sync: the caller shows no certificate.");
   const { trustDomain } = identityParts(identity);
   if (identity !== identityOf(trustDomain, SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.gateway)) {
     throw new MeshError("IDENTITY_UNEXPECTED", `Cannot sync: ${identity} is not a gateway.`);
@@ -52,7 +53,10 @@ export function listenFederation(deps: FederationServerDeps): Promise<GrpcListen
       },
       Sync(call) {
         const refuse = (error: unknown) => {
-          log.info("stream refused", { code: error instanceof MeshError ? error.code : "INTERNAL", reason: String(error) });
+          log.info("stream refused", {
+            code: error instanceof MeshError ? error.code : "INTERNAL",
+            reason: String(error),
+          });
           call.emit("error", grpcStatusOf(error));
         };
         try {

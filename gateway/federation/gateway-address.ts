@@ -2,7 +2,8 @@ import { isIP } from "node:net";
 import { MeshError } from "../../core/errors.ts";
 import type { GatewayAddress } from "../../core/link.ts";
 
-const HOST = /^(?=.{1,253}$)[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$/;
+const HOST =
+  /^(?=.{1,253}$)[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$/;
 const ZONE = /^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,62})?$/;
 
 /** Whether `value` is a port that can be dialled. */
@@ -17,14 +18,23 @@ export function isZone(text: unknown): text is string {
 
 /** A gateway address that came from outside. @throws MeshError NAME_INVALID */
 export function parseGatewayAddress(value: unknown): GatewayAddress {
-  const { host, relayPort, federationPort, zone = "" } = (value ?? {}) as Partial<Record<keyof GatewayAddress, unknown>>;
+  const {
+    host,
+    relayPort,
+    federationPort,
+    zone = "",
+  } = (value ?? {}) as Partial<Record<keyof GatewayAddress, unknown>>;
   if (typeof host !== "string" || !(isIP(host) !== 0 || HOST.test(host))) {
-    throw new MeshError("NAME_INVALID", "Cannot use the gateway address: its host is neither an IP address nor a name.");
+    throw new MeshError(
+      "NAME_INVALID",
+      "Cannot use the gateway address: its host is neither an IP address nor a name.",
+    );
   }
   if (!isPort(relayPort) || !isPort(federationPort)) {
     throw new MeshError("NAME_INVALID", `Cannot use the gateway address ${host}: its ports are not 1 to 65535.`);
   }
-  if (!isZone(zone)) throw new MeshError("NAME_INVALID", `Cannot use the gateway address ${host}: its zone is malformed.`);
+  if (!isZone(zone))
+    throw new MeshError("NAME_INVALID", `Cannot use the gateway address ${host}: its zone is malformed.`);
   return { host, relayPort, federationPort, zone };
 }
 

@@ -12,7 +12,12 @@ export interface InboxSink {
   /** Throws for what must not be taken (a bundle with a lower sequence, say). Asked before `apply`. */
   admit(resource: Received): void;
   /** Stores; returns once stored. With `whole`, what is not among `keep` and was there before goes. */
-  apply(kind: SyncKind, upserts: readonly Received[], removes: readonly string[], whole?: { keep: ReadonlySet<string> }): Promise<void>;
+  apply(
+    kind: SyncKind,
+    upserts: readonly Received[],
+    removes: readonly string[],
+    whole?: { keep: ReadonlySet<string> },
+  ): Promise<void>;
 }
 
 interface Held {
@@ -90,7 +95,8 @@ export class Inbox {
       this.#staging = { revision, accepted: new Map(), refused: new Set(), endpoints: 0, parts: 0 };
     }
     const staging = this.#staging;
-    if (staging.revision !== revision) throw this.#violation(`revision ${revision} within the snapshot of ${staging.revision}`);
+    if (staging.revision !== revision)
+      throw this.#violation(`revision ${revision} within the snapshot of ${staging.revision}`);
     if (++staging.parts > LIMITS.snapshotParts) throw this.#violation("its snapshot does not end");
     const refusals: Refusal[] = [];
     for (const resource of update.upserts) {
@@ -109,7 +115,9 @@ export class Inbox {
     const keep = new Set([...staging.accepted.keys(), ...staging.refused]);
     this.#staging = undefined;
     await this.#sink.apply(this.kind, [...staging.accepted.values()], [], { keep });
-    const held = [...staging.accepted].map(([name, { fingerprint, endpoints }]) => [name, { fingerprint, endpoints }] as const);
+    const held = [...staging.accepted].map(
+      ([name, { fingerprint, endpoints }]) => [name, { fingerprint, endpoints }] as const,
+    );
     this.#held = new Map(held);
     this.#endpoints = staging.endpoints;
     this.#revision = revision;
@@ -135,7 +143,12 @@ export class Inbox {
       const { name } = resource;
       if (upserts.has(name) || update.removes.includes(name)) throw this.#violation("a name is there twice");
       const before = held.get(name);
-      const taken = this.#read(resource, before === undefined ? count : count - 1, endpoints - (before?.endpoints ?? 0), refusals);
+      const taken = this.#read(
+        resource,
+        before === undefined ? count : count - 1,
+        endpoints - (before?.endpoints ?? 0),
+        refusals,
+      );
       if (taken === undefined) continue;
       upserts.set(name, taken);
       endpoints += taken.endpoints - (before?.endpoints ?? 0);
@@ -153,7 +166,12 @@ export class Inbox {
     return refusals;
   }
 
-  #read(resource: Update__Output["upserts"][number], count: number, endpoints: number, refusals: Refusal[]): Received | undefined {
+  #read(
+    resource: Update__Output["upserts"][number],
+    count: number,
+    endpoints: number,
+    refusals: Refusal[],
+  ): Received | undefined {
     try {
       const taken = readResource(this.kind, resource, this.#peer);
       if (count >= countLimit(this.kind)) throw this.#over("resources", countLimit(this.kind));

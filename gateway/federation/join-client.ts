@@ -15,8 +15,8 @@ import type { JoinResponse__Output } from "../../protos/gen/causeway/federation/
 import { loadFederation } from "../../protos/load.ts";
 import { federationAuthority, parseGatewayAddress } from "./gateway-address.ts";
 import { certificateFingerprint, type JoinToken } from "./join-token.ts";
-import type { JoinedLink } from "./link-record.ts";
 import { LIMITS } from "./limits.ts";
+import type { JoinedLink } from "./link-record.ts";
 import { readBundleMessage } from "./wire.ts";
 
 const DEADLINE_MS = 10_000;
@@ -60,7 +60,12 @@ export interface JoinOptions {
  * Redeems `token` at the first of its gateways that answers, over TLS pinned to its root.
  * @throws MeshError the peer's own codes; PIN_MISMATCH, TLS_HANDSHAKE, STREAM_CLOSED, ABORTED
  */
-export async function joinPeer(token: JoinToken, options: JoinOptions, clock: Clock, signal: AbortSignal): Promise<JoinedLink> {
+export async function joinPeer(
+  token: JoinToken,
+  options: JoinOptions,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<JoinedLink> {
   let last = new MeshError("TOKEN_INVALID", "Cannot join: the token names no gateway.");
   for (const gateway of token.gateways) {
     try {
@@ -84,7 +89,10 @@ async function askOne(
   const { bundle } = await pinnedRoot(gateway.host, gateway.federationPort, token.rootFingerprint, clock, signal);
   const trustDomain = parseTrustDomain(token.trustDomain);
   if (bundle.trustDomain !== trustDomain) {
-    throw new MeshError("PIN_MISMATCH", `Cannot join ${token.cluster}: its root is for ${bundle.trustDomain}, not ${trustDomain}.`);
+    throw new MeshError(
+      "PIN_MISMATCH",
+      `Cannot join ${token.cluster}: its root is for ${bundle.trustDomain}, not ${trustDomain}.`,
+    );
   }
   const expected = identityOf(trustDomain, SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.gateway);
   const credentials = serverAuthChannelCredentials({ trust: new TrustStore([bundle]), trustDomain, expected, clock });
@@ -107,7 +115,8 @@ async function askOne(
       const call = client.Join(request, new Metadata(), { deadline }, (error, response) => {
         signal.removeEventListener("abort", cancel);
         if (error) reject(meshErrorOf(error, `join ${token.cluster}`, credentials.lastFailure));
-        else if (response === undefined) reject(new MeshError("PROTOCOL_VIOLATION", `Cannot join ${token.cluster}: no answer.`));
+        else if (response === undefined)
+          reject(new MeshError("PROTOCOL_VIOLATION", `Cannot join ${token.cluster}: no answer.`));
         else resolve(response);
       });
       const cancel = () => call.cancel();
@@ -121,14 +130,26 @@ async function askOne(
 
 function readResponse(token: JoinToken, response: JoinResponse__Output, epoch: bigint): JoinedLink {
   if (response.protocol !== PROTOCOL.federation) {
-    throw new MeshError("PROTOCOL_VERSION", `Cannot join ${token.cluster}: it speaks protocol ${response.protocol}, we ${PROTOCOL.federation}.`);
+    throw new MeshError(
+      "PROTOCOL_VERSION",
+      `Cannot join ${token.cluster}: it speaks protocol ${response.protocol}, we ${PROTOCOL.federation}.`,
+    );
   }
   if (response.cluster !== token.cluster) {
-    throw new MeshError("IDENTITY_UNEXPECTED", `Cannot join ${token.cluster}: it calls itself "${response.cluster.slice(0, 63)}".`);
+    throw new MeshError(
+      "IDENTITY_UNEXPECTED",
+      `Cannot join ${token.cluster}: it calls itself "${response.cluster.slice(0, 63)}".`,
+    );
   }
-  const bundle = readBundleMessage(response.bundle, { cluster: token.cluster, trustDomain: parseTrustDomain(token.trustDomain) });
+  const bundle = readBundleMessage(response.bundle, {
+    cluster: token.cluster,
+    trustDomain: parseTrustDomain(token.trustDomain),
+  });
   if (!bundle.x509Authorities.some((der) => certificateFingerprint(der) === token.rootFingerprint)) {
-    throw new MeshError("PIN_MISMATCH", `Cannot join ${token.cluster}: its bundle lacks the root that the token names.`);
+    throw new MeshError(
+      "PIN_MISMATCH",
+      `Cannot join ${token.cluster}: its bundle lacks the root that the token names.`,
+    );
   }
   if (response.linkSecret.length !== 32 || response.gateways.length > LIMITS.gateways) {
     throw new MeshError("PROTOCOL_VIOLATION", `Cannot join ${token.cluster}: its answer is malformed.`);

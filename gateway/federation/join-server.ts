@@ -23,8 +23,8 @@ import {
   readJoinTokenRecord,
   redeem,
 } from "./join-token.ts";
-import { type JoinedLink, joinedData, joinedSecret, linkSecretName, readLinkRecord } from "./link-record.ts";
 import { LIMITS } from "./limits.ts";
+import { type JoinedLink, joinedData, joinedSecret, linkSecretName, readLinkRecord } from "./link-record.ts";
 import { readBundleMessage } from "./wire.ts";
 
 /** Joins in one second, from whomever: a token's secret is not to be guessed at leisure. */
@@ -110,7 +110,8 @@ export class JoinServer {
       throw new MeshError("LINK_SELF", `Cannot link ${own.cluster} to itself. Redeem the token in another cluster.`);
     }
     const bundle = readBundleMessage(request.bundle, { cluster, trustDomain });
-    if (request.gateways.length > LIMITS.gateways) throw new MeshError("LIMIT_EXCEEDED", "Cannot join: too many gateways are named.");
+    if (request.gateways.length > LIMITS.gateways)
+      throw new MeshError("LIMIT_EXCEEDED", "Cannot join: too many gateways are named.");
     const hash = createHash("sha256");
     for (const der of bundle.x509Authorities) hash.update(der);
     return { cluster, bundle, bundleHash: hash.digest("hex"), gateways: request.gateways.map(parseGatewayAddress) };
@@ -118,7 +119,11 @@ export class JoinServer {
 
   async #redeem(request: JoinRequest__Output, caller: Caller): Promise<void> {
     const { kube, clock } = this.#deps;
-    const unknown = () => new MeshError("TOKEN_INVALID", "Cannot redeem the join token: it is unknown here. Make a new one with mesh link token.");
+    const unknown = () =>
+      new MeshError(
+        "TOKEN_INVALID",
+        "Cannot redeem the join token: it is unknown here. Make a new one with mesh link token.",
+      );
     if (!isJoinTokenId(request.tokenId)) throw unknown();
     await this.#retryConflicts(async () => {
       const secret = await kube.get<Secret>(SECRETS, joinSecretName(request.tokenId), SYSTEM_NAMESPACE);
@@ -139,16 +144,29 @@ export class JoinServer {
     const { trustDomain } = caller.bundle;
     for (const { metadata, spec } of links) {
       if (metadata.name === caller.cluster && metadata.deletionTimestamp !== undefined) {
-        throw new MeshError("LINK_EXISTS", `Cannot join ${caller.cluster}: it is being unlinked. Try again in a moment.`);
+        throw new MeshError(
+          "LINK_EXISTS",
+          `Cannot join ${caller.cluster}: it is being unlinked. Try again in a moment.`,
+        );
       }
       if ((metadata.name === caller.cluster) !== (spec.trustDomain === trustDomain)) {
-        throw new MeshError("LINK_EXISTS", `Cannot join ${caller.cluster} as ${trustDomain}: link ${metadata.name} has that name or trust domain. Unlink it first.`);
+        throw new MeshError(
+          "LINK_EXISTS",
+          `Cannot join ${caller.cluster} as ${trustDomain}: link ${metadata.name} has that name or trust domain. Unlink it first.`,
+        );
       }
     }
-    const known = readLinkRecord(await kube.get<Secret>(SECRETS, linkSecretName(caller.cluster), SYSTEM_NAMESPACE)).joined;
-    const shared = known?.bundle.x509Authorities.some((a) => caller.bundle.x509Authorities.some((b) => Buffer.compare(a, b) === 0));
+    const known = readLinkRecord(
+      await kube.get<Secret>(SECRETS, linkSecretName(caller.cluster), SYSTEM_NAMESPACE),
+    ).joined;
+    const shared = known?.bundle.x509Authorities.some((a) =>
+      caller.bundle.x509Authorities.some((b) => Buffer.compare(a, b) === 0),
+    );
     if (known !== undefined && shared !== true && links.some((link) => link.metadata.name === caller.cluster)) {
-      throw new MeshError("LINK_EXISTS", `Cannot join ${caller.cluster}: it is linked with another root. Unlink it first if it was built anew.`);
+      throw new MeshError(
+        "LINK_EXISTS",
+        `Cannot join ${caller.cluster}: it is linked with another root. Unlink it first if it was built anew.`,
+      );
     }
   }
 
@@ -188,7 +206,13 @@ export class JoinServer {
     if (before?.joinedBy === tokenId) return before;
     const epoch = (before?.epoch ?? 0n) + 1n;
     const { bundle, gateways } = caller;
-    const joined: JoinedLink = { linkSecret: new Uint8Array(randomBytes(32)), bundle, gateways, epoch, joinedBy: tokenId };
+    const joined: JoinedLink = {
+      linkSecret: new Uint8Array(randomBytes(32)),
+      bundle,
+      gateways,
+      epoch,
+      joinedBy: tokenId,
+    };
     if (secret === undefined) {
       const created = joinedSecret(caller.cluster, joined);
       await kube.create<Secret>(SECRETS, { ...created, metadata: { ...created.metadata, name } });

@@ -125,11 +125,16 @@ export function parseJoinToken(text: string, nowMs: number): JoinToken {
     parseClusterName(cluster);
     addresses = gateways.map((g) => parseGatewayAddress(g));
   } catch (error) {
-    throw new MeshError("TOKEN_INVALID", "Cannot read the join token: its cluster or gateways are malformed.", { cause: error });
+    throw new MeshError("TOKEN_INVALID", "Cannot read the join token: its cluster or gateways are malformed.", {
+      cause: error,
+    });
   }
   if (nowMs > expiresAtMs + SKEW_MS) {
     const at = new Date(expiresAtMs).toISOString();
-    throw new MeshError("TOKEN_EXPIRED", `Cannot use the join token: it expired at ${at}. Make a new one with mesh link token.`);
+    throw new MeshError(
+      "TOKEN_EXPIRED",
+      `Cannot use the join token: it expired at ${at}. Make a new one with mesh link token.`,
+    );
   }
   return { id, secret, cluster, trustDomain, gateways: addresses, rootFingerprint, expiresAtMs };
 }
@@ -144,7 +149,8 @@ export function readJoinTokenRecord(secret: Secret): JoinTokenRecord | undefined
   try {
     const text = Buffer.from(secret.data?.["record"] ?? "", "base64").toString("utf8");
     const record = JSON.parse(text) as JoinTokenRecord;
-    if (typeof record.hash !== "string" || record.hash.length !== 64 || typeof record.expiresAtMs !== "number") return undefined;
+    if (typeof record.hash !== "string" || record.hash.length !== 64 || typeof record.expiresAtMs !== "number")
+      return undefined;
     return secret.metadata.name === joinSecretName(record.id) ? record : undefined;
   } catch {
     return undefined;
@@ -169,7 +175,10 @@ export function redeem(
 ): "first" | "same" {
   if (nowMs > record.expiresAtMs) {
     const at = new Date(record.expiresAtMs).toISOString();
-    throw new MeshError("TOKEN_EXPIRED", `Cannot redeem the join token: it expired at ${at}. Make a new one with mesh link token.`);
+    throw new MeshError(
+      "TOKEN_EXPIRED",
+      `Cannot redeem the join token: it expired at ${at}. Make a new one with mesh link token.`,
+    );
   }
   if (record.forCluster !== undefined && record.forCluster !== caller.cluster) {
     throw new MeshError(
@@ -179,5 +188,8 @@ export function redeem(
   }
   if (record.usedBy === undefined) return "first";
   if (record.usedBy.cluster === caller.cluster && record.usedBy.bundleHash === caller.bundleHash) return "same";
-  throw new MeshError("TOKEN_USED", "Cannot redeem the join token: it was used before. Make a new one with mesh link token.");
+  throw new MeshError(
+    "TOKEN_USED",
+    "Cannot redeem the join token: it was used before. Make a new one with mesh link token.",
+  );
 }

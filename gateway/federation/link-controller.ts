@@ -72,7 +72,8 @@ export class LinkController {
     if (link === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot sync: ${trustDomain} is not linked here.`);
     const runner = this.#runners.get(link.metadata.name);
     // Another replica leads, or this one is about to: the peer tries the next address, then this one again.
-    if (runner === undefined) throw new MeshError("REGISTRY_UNAVAILABLE", "Cannot sync: this gateway does not lead. Try another.");
+    if (runner === undefined)
+      throw new MeshError("REGISTRY_UNAVAILABLE", "Cannot sync: this gateway does not lead. Try another.");
     await runner.accept(pipe);
   }
 
@@ -126,7 +127,10 @@ export class LinkController {
       if (trustDomain === undefined) return record;
       // A Secret changed by hand must not let one cluster speak for another.
       if (trustDomain === spec.trustDomain && trustDomain !== this.#deps.own.trustDomain) return record;
-      throw new MeshError("IDENTITY_UNEXPECTED", `Cannot use the bundle of ${trustDomain}: the link is to ${spec.trustDomain}.`);
+      throw new MeshError(
+        "IDENTITY_UNEXPECTED",
+        `Cannot use the bundle of ${trustDomain}: the link is to ${spec.trustDomain}.`,
+      );
     } catch (error) {
       this.#log.error("link unreadable", { link: metadata.name, reason: errorText(error) });
       return {};

@@ -1,7 +1,15 @@
 import type { Clock } from "../../core/clock.ts";
 import type { LinkHealth, LinkState } from "../../core/link.ts";
-import { forgiveStall, type HealthSettings, type HealthState, initialHealth, nextDecisionMs, onHeartbeat, onTime } from "./link-health.ts";
 import { LIMITS } from "./limits.ts";
+import {
+  forgiveStall,
+  type HealthSettings,
+  type HealthState,
+  initialHealth,
+  nextDecisionMs,
+  onHeartbeat,
+  onTime,
+} from "./link-health.ts";
 
 /** A restarted gateway gives its peers this long to be heard of before it calls them dead. */
 const GRACE_MS = 6_000;
@@ -71,7 +79,16 @@ export class LinkMonitor {
     const active = agreed && (health === "alive" || health === "recovering");
     const refused = [...this.#refused.values()].slice(0, LIMITS.refusals);
     const told = active ? "" : health === "dead" && reason === "" ? "no heartbeat" : reason;
-    return { cluster: this.#cluster, health, ramp, active, sinceMs: this.#sinceMs, rttMs: this.#toldRttMs, reason: told, refused };
+    return {
+      cluster: this.#cluster,
+      health,
+      ramp,
+      active,
+      sinceMs: this.#sinceMs,
+      rttMs: this.#toldRttMs,
+      reason: told,
+      refused,
+    };
   }
 
   heartbeat(): void {

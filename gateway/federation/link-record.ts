@@ -31,7 +31,8 @@ export function linkSecretName(cluster: string): string {
 }
 
 const encode = (text: string) => Buffer.from(text).toString("base64");
-const decode = (data: string | undefined) => (data === undefined ? undefined : Buffer.from(data, "base64").toString("utf8"));
+const decode = (data: string | undefined) =>
+  data === undefined ? undefined : Buffer.from(data, "base64").toString("utf8");
 
 /** A joined link as the Secret's data, without a token. */
 export function joinedData({ linkSecret, bundle, gateways, epoch, joinedBy }: JoinedLink): Record<string, string> {
@@ -46,7 +47,11 @@ export function joinedData({ linkSecret, bundle, gateways, epoch, joinedBy }: Jo
 
 /** A new Secret of a joined link. */
 export function joinedSecret(cluster: string, joined: JoinedLink): Secret {
-  const metadata = { name: linkSecretName(cluster), namespace: SYSTEM_NAMESPACE, labels: { "causeway.dev/link": cluster } };
+  const metadata = {
+    name: linkSecretName(cluster),
+    namespace: SYSTEM_NAMESPACE,
+    labels: { "causeway.dev/link": cluster },
+  };
   return { apiVersion: "v1", kind: "Secret", metadata, type: "causeway.dev/link", data: joinedData(joined) };
 }
 
@@ -65,6 +70,10 @@ export function readLinkRecord(secret: Secret | undefined): LinkRecord {
     const joinedBy = decode(data["joinedBy"]) ?? "";
     return { ...record, joined: { linkSecret: new Uint8Array(linkSecret), bundle, gateways, epoch, joinedBy } };
   } catch (cause) {
-    throw new MeshError("INTERNAL", `Cannot read Secret ${secret?.metadata.name ?? ""}: it is damaged. Unlink and link anew.`, { cause });
+    throw new MeshError(
+      "INTERNAL",
+      `Cannot read Secret ${secret?.metadata.name ?? ""}: it is damaged. Unlink and link anew.`,
+      { cause },
+    );
   }
 }

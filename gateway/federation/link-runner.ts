@@ -17,7 +17,7 @@ import { isTerminal, joinPeer } from "./join-client.ts";
 import { parseJoinToken } from "./join-token.ts";
 import type { HealthSettings } from "./link-health.ts";
 import { LinkMonitor } from "./link-monitor.ts";
-import { joinedData, type JoinedLink, type LinkRecord, readLinkRecord } from "./link-record.ts";
+import { type JoinedLink, joinedData, type LinkRecord, readLinkRecord } from "./link-record.ts";
 import { isOutdated, type LinkSituation, linkStatus } from "./link-status.ts";
 import type { LocalChange, LocalState } from "./local-state.ts";
 import { peerExports } from "./peer-exports.ts";
@@ -74,7 +74,13 @@ export class LinkRunner {
   #statusDue = true;
   #wakes: (() => void)[] = [];
 
-  constructor(link: Link, record: LinkRecord, before: LinkState | undefined, deps: LinkRunnerDeps, signal: AbortSignal) {
+  constructor(
+    link: Link,
+    record: LinkRecord,
+    before: LinkState | undefined,
+    deps: LinkRunnerDeps,
+    signal: AbortSignal,
+  ) {
     this.name = link.metadata.name;
     this.uid = link.metadata.uid;
     this.#link = link;
@@ -82,7 +88,10 @@ export class LinkRunner {
     this.#deps = deps;
     this.#abort = childAbort(signal);
     this.#log = deps.log.child({ link: this.name });
-    const trust = { bundle: () => this.#record.joined?.bundle, save: (change: SecretChange) => this.#saveTrust(change) };
+    const trust = {
+      bundle: () => this.#record.joined?.bundle,
+      save: (change: SecretChange) => this.#saveTrust(change),
+    };
     this.#imports = new PeerImports(
       this.name,
       deps.writer,
@@ -102,7 +111,12 @@ export class LinkRunner {
       facts: () => ({ agreed: this.#session?.agreed ?? false, reason: this.#session?.doubt ?? this.#reason }),
       publish: (state) => {
         if (this.#record.joined !== undefined && !this.#deleting) {
-          this.#log.info("link state", { health: state.health, active: state.active, ramp: state.ramp, reason: state.reason });
+          this.#log.info("link state", {
+            health: state.health,
+            active: state.active,
+            ramp: state.ramp,
+            reason: state.reason,
+          });
           deps.writer.set(stateKey(PEER_LINKS, this.name), PEER_LINKS.encode(state));
         }
         this.#touchStatus();
@@ -119,7 +133,11 @@ export class LinkRunner {
     this.#link = link;
     // What was saved a moment ago may be newer than what the informer has seen.
     const known = this.#record.joined;
-    const outdated = !renamed && known !== undefined && record.joined !== undefined && known.bundle.sequence > record.joined.bundle.sequence;
+    const outdated =
+      !renamed &&
+      known !== undefined &&
+      record.joined !== undefined &&
+      known.bundle.sequence > record.joined.bundle.sequence;
     this.#record = outdated ? { ...record, joined: known } : record;
     if (renamed) this.#session?.touch("KIND_ENDPOINTS", "all");
     if (this.#record.joined !== undefined) this.#onJoined(this.#record.joined);
@@ -136,7 +154,8 @@ export class LinkRunner {
   /** Takes a stream that the peer opened and proved to be its own; an earlier one gives way. */
   async accept(open: () => SyncPipe): Promise<void> {
     const { own } = this.#deps;
-    if (this.#deleting || this.#record.joined === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot sync: ${own.cluster} is not linked to ${this.name}.`);
+    if (this.#deleting || this.#record.joined === undefined)
+      throw new MeshError("LINK_UNKNOWN", `Cannot sync: ${own.cluster} is not linked to ${this.name}.`);
     if (this.#link.spec.dial && own.cluster < this.name) {
       throw new MeshError("LINK_EXISTS", `Cannot sync: both sides dial, and ${own.cluster}'s stream is the one.`);
     }
@@ -214,13 +233,24 @@ export class LinkRunner {
   async #join(text: string): Promise<void> {
     const { clock, own, ownBundle, gateways } = this.#deps;
     const token = parseJoinToken(text, clock.wallMs());
-    if (token.cluster === own.cluster) throw new MeshError("LINK_SELF", `Cannot link ${own.cluster} to itself. Use a token of another cluster.`);
+    if (token.cluster === own.cluster)
+      throw new MeshError("LINK_SELF", `Cannot link ${own.cluster} to itself. Use a token of another cluster.`);
     const { spec } = this.#link;
     if (token.cluster !== this.name || token.trustDomain !== spec.trustDomain) {
-      throw new MeshError("TOKEN_INVALID", `Cannot join ${this.name}: the token is of ${token.cluster} (${token.trustDomain}). Use one of ${this.name}.`);
+      throw new MeshError(
+        "TOKEN_INVALID",
+        `Cannot join ${this.name}: the token is of ${token.cluster} (${token.trustDomain}). Use one of ${this.name}.`,
+      );
     }
     const epoch = this.#record.joined?.epoch ?? 0n;
-    const options = { cluster: own.cluster, bundle: ownBundle(), gateways: gateways(), wantsImport: spec.import, offersExport: spec.export, epoch };
+    const options = {
+      cluster: own.cluster,
+      bundle: ownBundle(),
+      gateways: gateways(),
+      wantsImport: spec.import,
+      offersExport: spec.export,
+      epoch,
+    };
     const joined = await joinPeer(token, options, clock, this.#abort.signal);
     await this.#saveJoined(text, joined);
     this.#session?.touch("KIND_ENDPOINTS", "all");
@@ -241,7 +271,8 @@ export class LinkRunner {
   async #saveTrust(change: SecretChange): Promise<void> {
     await this.#changeSecret((secret) => {
       const { joined } = readLinkRecord(secret);
-      if (joined === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot store what ${this.name} sent: the link is gone.`);
+      if (joined === undefined)
+        throw new MeshError("LINK_UNKNOWN", `Cannot store what ${this.name} sent: the link is gone.`);
       const next = { ...secret.data, ...joinedData({ ...joined, ...change }) };
       return JSON.stringify(next) === JSON.stringify(secret.data) ? undefined : next;
     });
@@ -251,7 +282,8 @@ export class LinkRunner {
     const { kube } = this.#deps;
     for (let tries = 0; ; tries++) {
       const secret = await kube.get<Secret>(SECRETS, this.#link.spec.secretName, SYSTEM_NAMESPACE);
-      if (secret === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot store what ${this.name} sent: the link's Secret is gone.`);
+      if (secret === undefined)
+        throw new MeshError("LINK_UNKNOWN", `Cannot store what ${this.name} sent: the link's Secret is gone.`);
       const data = change(secret);
       if (data === undefined) return;
       try {
@@ -269,7 +301,9 @@ export class LinkRunner {
   /** Keeps a stream open for ever where this side dials, going round the peer's gateways. */
   async #streamLoop(): Promise<void> {
     const { clock, random, dial, store } = this.#deps;
-    await this.#imports.recall(store).catch((error: unknown) => this.#log.warn("registry not recalled", { reason: errorText(error) }));
+    await this.#imports
+      .recall(store)
+      .catch((error: unknown) => this.#log.warn("registry not recalled", { reason: errorText(error) }));
     for (let attempt = 0; !this.#abort.signal.aborted; ) {
       const { joined } = this.#record;
       if (joined === undefined || !this.#link.spec.dial || this.#deleting || this.#session !== undefined) {
@@ -309,7 +343,8 @@ export class LinkRunner {
       advertise,
       routes: () => {
         const { joined } = this.#record;
-        if (joined === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot name routes for ${this.name}: it is not joined.`);
+        if (joined === undefined)
+          throw new MeshError("LINK_UNKNOWN", `Cannot name routes for ${this.name}: it is not joined.`);
         return { linkSecret: joined.linkSecret, epoch: joined.epoch, cluster: own.cluster };
       },
       offered: () => this.#link.spec.export && this.#peerWants,
@@ -354,7 +389,11 @@ export class LinkRunner {
     if (end.by === "peer" && end.reason === "unlinked" && greeted) await this.#unlinkedByPeer();
     const refused = hasCode(end.error, "LINK_UNKNOWN", "TRUST_DOMAIN_UNKNOWN");
     // The handshake succeeded, else its failure would be the reason: the peer looked at our certificate and left.
-    const closed = !greeted && end.by === "transport" && hasCode(end.error, "STREAM_CLOSED") && !/ECONN|EHOST|ENET|ETIMEDOUT/.test(this.#reason);
+    const closed =
+      !greeted &&
+      end.by === "transport" &&
+      hasCode(end.error, "STREAM_CLOSED") &&
+      !/ECONN|EHOST|ENET|ETIMEDOUT/.test(this.#reason);
     if (refused) this.#closedAtOnce = CLOSED_AT_ONCE;
     else if (closed) this.#closedAtOnce++;
     else this.#closedAtOnce = 0;
@@ -407,7 +446,9 @@ export class LinkRunner {
     await Promise.race([this.#imports.clear(), aborted(this.#abort.signal)]);
     if (this.#abort.signal.aborted) return;
     await kube.delete(SECRETS, this.#link.spec.secretName, SYSTEM_NAMESPACE);
-    await this.#setFinalizers((this.#link.metadata.finalizers ?? []).filter((finalizer) => finalizer !== LINK_FINALIZER));
+    await this.#setFinalizers(
+      (this.#link.metadata.finalizers ?? []).filter((finalizer) => finalizer !== LINK_FINALIZER),
+    );
     this.#log.info("unlinked");
   }
 

@@ -66,10 +66,20 @@ export function linkConditions(s: LinkSituation): Omit<Condition, "lastTransitio
     { type: "Connected", ...connected },
     state.active
       ? { type: "Active", status: "True", reason: "Agreed", message: "" }
-      : { type: "Active", status: "False", reason: state.health === "dead" ? "Dead" : "NotAgreed", message: state.reason },
+      : {
+          type: "Active",
+          status: "False",
+          reason: state.health === "dead" ? "Dead" : "NotAgreed",
+          message: state.reason,
+        },
     refused === undefined
       ? { type: "Accepted", status: "True", reason: "NoRefusals", message: "" }
-      : { type: "Accepted", status: "False", reason: reasonOf(code), message: state.refused.join("; ").slice(0, 1_000) },
+      : {
+          type: "Accepted",
+          status: "False",
+          reason: reasonOf(code),
+          message: state.refused.join("; ").slice(0, 1_000),
+        },
   ];
 }
 

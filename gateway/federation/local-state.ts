@@ -1,6 +1,6 @@
+import type { GatewayAddress } from "../../core/link.ts";
 import { type LocalEndpoints, type LocalService, type ServiceKey, serviceKey } from "../../core/service.ts";
 import type { TrustBundle } from "../../core/trust-bundle.ts";
-import type { GatewayAddress } from "../../core/link.ts";
 import { LOCAL_BUNDLE, LOCAL_ENDPOINTS, LOCAL_GATEWAYS, LOCAL_READY, LOCAL_SERVICES } from "../../registry/state.ts";
 import type { StateView } from "./state-view.ts";
 

@@ -199,6 +199,11 @@ export class Outbox {
 /** The digest of names and the fingerprints of their values. */
 export function digestOf(held: ReadonlyMap<string, string>): { sha256: Buffer; count: number } {
   const hash = createHash("sha256");
-  for (const name of [...held.keys()].sort()) hash.update(name).update("\0").update(held.get(name) ?? "").update("\n");
+  for (const name of [...held.keys()].sort())
+    hash
+      .update(name)
+      .update("\0")
+      .update(held.get(name) ?? "")
+      .update("\n");
   return { sha256: hash.digest(), count: held.size };
 }

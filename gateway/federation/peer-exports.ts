@@ -1,6 +1,6 @@
+import type { TrustDomain } from "../../core/identity.ts";
 import type { GatewayAddress } from "../../core/link.ts";
 import { isExportedTo, type ServiceKey } from "../../core/service.ts";
-import type { TrustDomain } from "../../core/identity.ts";
 import { exportedEndpoints, type RouteKey, remoteEndpoint } from "./exported-endpoints.ts";
 import { federationAuthority } from "./gateway-address.ts";
 import type { LocalState } from "./local-state.ts";
@@ -28,7 +28,8 @@ export function peerExports(options: PeerExportsOptions): Readonly<Record<SyncKi
   };
   const names = function* () {
     if (!offered()) return;
-    for (const service of state.services()) if (isExportedTo(service, peer)) yield `${service.namespace}/${service.name}`;
+    for (const service of state.services())
+      if (isExportedTo(service, peer)) yield `${service.namespace}/${service.name}`;
   };
   const gateways = () => {
     const all = new Map<string, GatewayAddress>();
@@ -56,7 +57,11 @@ export function peerExports(options: PeerExportsOptions): Readonly<Record<SyncKi
         const service = exported(name as ServiceKey);
         if (service === undefined) return undefined;
         const endpoints = exportedEndpoints(state.endpoints(name as ServiceKey));
-        return endpointsResource(service.namespace, service.name, endpoints.map((e) => remoteEndpoint(service, e, routes())));
+        return endpointsResource(
+          service.namespace,
+          service.name,
+          endpoints.map((e) => remoteEndpoint(service, e, routes())),
+        );
       },
     },
     KIND_BUNDLES: {

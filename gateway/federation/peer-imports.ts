@@ -1,6 +1,13 @@
 import type { GatewayAddress } from "../../core/link.ts";
 import { supersedes, type TrustBundle } from "../../core/trust-bundle.ts";
-import { PEER_BUNDLES, PEER_ENDPOINTS, PEER_GATEWAYS, PEER_LINKS, PEER_SERVICES, stateKey } from "../../registry/state.ts";
+import {
+  PEER_BUNDLES,
+  PEER_ENDPOINTS,
+  PEER_GATEWAYS,
+  PEER_LINKS,
+  PEER_SERVICES,
+  stateKey,
+} from "../../registry/state.ts";
 import type { RegistryStore } from "../../registry/store.ts";
 import type { InboxSink } from "./inbox.ts";
 import { peerKey, type Received, type SyncKind } from "./wire.ts";

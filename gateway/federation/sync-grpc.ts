@@ -13,7 +13,10 @@ import { FEDERATION_CLIENT_OPTIONS } from "./join-client.ts";
 import type { SyncPipe, SyncPipeUser } from "./sync-pipe.ts";
 
 /** Opens a stream to a peer's gateway; it tells by `onClose` when that does not come about. */
-export type DialSync = (peer: { trustDomain: TrustDomain; cluster: string }, gateway: { host: string; federationPort: number }) => SyncPipe;
+export type DialSync = (
+  peer: { trustDomain: TrustDomain; cluster: string },
+  gateway: { host: string; federationPort: number },
+) => SyncPipe;
 
 /** Dials over mutual TLS: only the peer's gateway, by its SPIFFE ID, will do. */
 export function grpcDialer(tls: WorkloadTls, clock: Clock): DialSync {
@@ -24,13 +27,23 @@ export function grpcDialer(tls: WorkloadTls, clock: Clock): DialSync {
     const client = new Federation(federationAuthority(gateway), credentials, FEDERATION_CLIENT_OPTIONS);
     const stream: ClientDuplexStream<SyncMessage, SyncMessage__Output> = client.Sync();
     const read = (error: ServiceError) => meshErrorOf(error, `sync with ${cluster}`, credentials.lastFailure);
-    return pipeOf(stream, read, () => stream.cancel(), () => client.close());
+    return pipeOf(
+      stream,
+      read,
+      () => stream.cancel(),
+      () => client.close(),
+    );
   };
 }
 
 /** The server's end of a stream. */
 export function serverPipe(call: ServerDuplexStream<SyncMessage__Output, SyncMessage>, doing: string): SyncPipe {
-  return pipeOf(call, (error) => meshErrorOf(error, doing), () => call.destroy(), () => {});
+  return pipeOf(
+    call,
+    (error) => meshErrorOf(error, doing),
+    () => call.destroy(),
+    () => {},
+  );
 }
 
 interface Duplex {
@@ -43,7 +56,12 @@ interface Duplex {
   resume(): unknown;
 }
 
-function pipeOf(stream: Duplex, read: (error: ServiceError) => MeshError, destroy: () => void, onGone: () => void): SyncPipe {
+function pipeOf(
+  stream: Duplex,
+  read: (error: ServiceError) => MeshError,
+  destroy: () => void,
+  onGone: () => void,
+): SyncPipe {
   let user: SyncPipeUser | undefined;
   let closed: { error: MeshError | undefined } | undefined;
   let writable = true;

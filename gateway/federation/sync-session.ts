@@ -1,7 +1,7 @@
 import { type Clock, every } from "../../core/clock.ts";
+import { PROTOCOL } from "../../core/defaults.ts";
 import { asMeshError, errorText, MeshError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
-import { PROTOCOL } from "../../core/defaults.ts";
 import type { Ack__Output } from "../../protos/gen/causeway/federation/v1/Ack.ts";
 import type { Digest__Output } from "../../protos/gen/causeway/federation/v1/Digest.ts";
 import type { Hello__Output } from "../../protos/gen/causeway/federation/v1/Hello.ts";
@@ -92,7 +92,10 @@ export class SyncSession {
     this.#outboxes = new Map(SYNC_KINDS.map((kind) => [kind, this.#outbox(kind, own)]));
     const refused = (kind: SyncKind) => (name: string, error: string) => observer.onRefused(kind, name, error);
     this.#inboxes = new Map(SYNC_KINDS.map((kind) => [kind, new Inbox(kind, peer, sink, refused(kind))]));
-    pipe.use({ onMessage: (message) => this.#guard(() => this.#onMessage(message)), onClose: (error) => this.#onClose(error) });
+    pipe.use({
+      onMessage: (message) => this.#guard(() => this.#onMessage(message)),
+      onClose: (error) => this.#onClose(error),
+    });
     this.#send({
       hello: {
         protocol: PROTOCOL.federation,
@@ -102,7 +105,8 @@ export class SyncSession {
         offersExport: options.offersExport,
       },
     });
-    const late = () => this.fail(new MeshError("PROTOCOL_VIOLATION", `Cannot sync with ${peer.cluster}: it sent no Hello.`));
+    const late = () =>
+      this.fail(new MeshError("PROTOCOL_VIOLATION", `Cannot sync with ${peer.cluster}: it sent no Hello.`));
     this.#timers.push(clock.after(SYNC.helloTimeoutMs, () => !this.#greeted && late()));
   }
 
@@ -172,7 +176,8 @@ export class SyncSession {
 
   #onClose(error: MeshError | undefined): void {
     this.#closed = true;
-    const lost = error ?? new MeshError("STREAM_CLOSED", `Cannot sync with ${this.#options.peer.cluster}: the stream ended.`);
+    const lost =
+      error ?? new MeshError("STREAM_CLOSED", `Cannot sync with ${this.#options.peer.cluster}: the stream ended.`);
     if (this.#ended === undefined) this.#finish({ by: "transport", reason: "lost", error: lost });
     else this.#resolve(this.#ended);
   }
@@ -211,7 +216,10 @@ export class SyncSession {
       this.#updates = 0;
     }
     if (++this.#messages > LIMITS.messagesPerSecond) {
-      throw new MeshError("LIMIT_EXCEEDED", `Cannot sync with ${this.#options.peer.cluster}: it sends too many messages.`);
+      throw new MeshError(
+        "LIMIT_EXCEEDED",
+        `Cannot sync with ${this.#options.peer.cluster}: it sends too many messages.`,
+      );
     }
   }
 
@@ -317,7 +325,9 @@ export class SyncSession {
     if (wrong.length === 0) this.#send({ ack: { nonce, error: "" } });
     for (const { kind } of wrong.slice(0, SYNC_KINDS.length)) {
       this.#options.log.warn("digest mismatch", { link: this.#options.peer.cluster, kind });
-      this.#send({ ack: { kind, nonce, error: `DIGEST_MISMATCH: what ${this.#options.own.cluster} holds of ${kind} differs` } });
+      this.#send({
+        ack: { kind, nonce, error: `DIGEST_MISMATCH: what ${this.#options.own.cluster} holds of ${kind} differs` },
+      });
     }
     this.#options.observer.onChange();
   }
@@ -342,7 +352,12 @@ export class SyncSession {
     if (verdict === "unknown") log.warn("answer to nothing", { link: peer.cluster, kind: ack.kind });
     if (verdict === "refused") this.#resync(ack.kind, ack.error);
     for (const { name, error } of ack.refused.slice(0, LIMITS.refusals)) {
-      log.warn("peer refused export", { link: peer.cluster, kind: ack.kind, name: name.slice(0, 130), error: error.slice(0, 300) });
+      log.warn("peer refused export", {
+        link: peer.cluster,
+        kind: ack.kind,
+        name: name.slice(0, 130),
+        error: error.slice(0, 300),
+      });
     }
     this.#schedulePump();
   }

@@ -60,11 +60,19 @@ export function serviceResource(service: LocalService): Resource__Output {
   };
 }
 
-export function endpointsResource(namespace: string, name: string, endpoints: readonly RemoteEndpoint[]): Resource__Output {
+export function endpointsResource(
+  namespace: string,
+  name: string,
+  endpoints: readonly RemoteEndpoint[],
+): Resource__Output {
   return {
     name: `${namespace}/${name}`,
     value: "endpoints",
-    endpoints: { namespace, name, endpoints: endpoints.map((endpoint) => ({ ...endpoint, routes: [...endpoint.routes] })) },
+    endpoints: {
+      namespace,
+      name,
+      endpoints: endpoints.map((endpoint) => ({ ...endpoint, routes: [...endpoint.routes] })),
+    },
   };
 }
 
@@ -126,8 +134,10 @@ function wrong(what: string, name: string): MeshError {
 }
 
 function checkName(resource: Resource__Output, value: { namespace: string; name: string }): void {
-  if (resource.name !== `${value.namespace}/${value.name}`) throw wrong("its name is not that of its value", resource.name);
-  if (!NAMESPACE.test(value.namespace) || !isServiceName(value.name)) throw wrong("it is not <namespace>/<service>", resource.name);
+  if (resource.name !== `${value.namespace}/${value.name}`)
+    throw wrong("its name is not that of its value", resource.name);
+  if (!NAMESPACE.test(value.namespace) || !isServiceName(value.name))
+    throw wrong("it is not <namespace>/<service>", resource.name);
 }
 
 function missing(kind: SyncKind): MeshError {
@@ -138,7 +148,8 @@ function readService(resource: Resource__Output, peer: PeerNames): Received {
   const value = resource.service;
   if (!value) throw missing("KIND_SERVICES");
   checkName(resource, value);
-  if (value.ports.length > LIMITS.portsPerService) throw tooMany("ports", value.ports.length, LIMITS.portsPerService, resource.name);
+  if (value.ports.length > LIMITS.portsPerService)
+    throw tooMany("ports", value.ports.length, LIMITS.portsPerService, resource.name);
   const seen = new Set<number>();
   const names = new Set<string>();
   const ports = value.ports.map(({ name, port, protocol, appProtocol }): ServicePort => {
@@ -153,14 +164,32 @@ function readService(resource: Resource__Output, peer: PeerNames): Received {
     return { name, port, protocol, appProtocol: appProtocol as AppProtocol };
   });
   const exportedAtMs = Number(value.exportedAtMs);
-  if (!Number.isSafeInteger(exportedAtMs) || exportedAtMs < 0) throw wrong("its time of export is out of range", resource.name);
+  if (!Number.isSafeInteger(exportedAtMs) || exportedAtMs < 0)
+    throw wrong("its time of export is out of range", resource.name);
   const { namespace, name, headless, sessionAffinity, clusterset } = value;
-  const service = { cluster: peer.cluster, namespace, name, ports, headless, sessionAffinity, clusterset, exportedAtMs };
-  return received(resource.name, stateKey(PEER_SERVICES, peer.cluster, namespace, name), PEER_SERVICES.encode(service), 0);
+  const service = {
+    cluster: peer.cluster,
+    namespace,
+    name,
+    ports,
+    headless,
+    sessionAffinity,
+    clusterset,
+    exportedAtMs,
+  };
+  return received(
+    resource.name,
+    stateKey(PEER_SERVICES, peer.cluster, namespace, name),
+    PEER_SERVICES.encode(service),
+    0,
+  );
 }
 
 function tooMany(what: string, count: number, limit: number, name: string): MeshError {
-  return new MeshError("LIMIT_EXCEEDED", `Cannot take ${JSON.stringify(name.slice(0, 130))}: ${count} ${what}, the limit is ${limit}.`);
+  return new MeshError(
+    "LIMIT_EXCEEDED",
+    `Cannot take ${JSON.stringify(name.slice(0, 130))}: ${count} ${what}, the limit is ${limit}.`,
+  );
 }
 
 function readEndpoints(resource: Resource__Output, peer: PeerNames): Received {
@@ -172,7 +201,8 @@ function readEndpoints(resource: Resource__Output, peer: PeerNames): Received {
   const routeName = new RegExp(`^[a-z2-7]{26}\\.${peer.cluster}\\.mesh$`);
   const ids = new Set<string>();
   const endpoints = value.endpoints.map((endpoint): RemoteEndpoint => {
-    if (!ENDPOINT_ID.test(endpoint.id) || ids.has(endpoint.id)) throw wrong("an endpoint's id is malformed or there twice", resource.name);
+    if (!ENDPOINT_ID.test(endpoint.id) || ids.has(endpoint.id))
+      throw wrong("an endpoint's id is malformed or there twice", resource.name);
     ids.add(endpoint.id);
     if (!isZone(endpoint.zone)) throw wrong("an endpoint's zone is malformed", resource.name);
     const identity = parseIdentity(endpoint.identity);
@@ -186,7 +216,8 @@ function readEndpoints(resource: Resource__Output, peer: PeerNames): Received {
       throw tooMany("routes of an endpoint", endpoint.routes.length, LIMITS.portsPerService, resource.name);
     }
     const routes = endpoint.routes.map((route): RemoteRoute => {
-      if (!isPort(route.servicePort) || !isPort(route.targetPort)) throw wrong("a route's port is out of range", resource.name);
+      if (!isPort(route.servicePort) || !isPort(route.targetPort))
+        throw wrong("a route's port is out of range", resource.name);
       if (!routeName.test(route.routeName)) throw wrong("a route's name is not one of the peer's", resource.name);
       return { servicePort: route.servicePort, targetPort: route.targetPort, routeName: route.routeName };
     });

@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import { SYSTEM_NAMESPACE } from "../core/defaults.ts";
+import { createLog, silentLog } from "../core/log.ts";
+import { LINKS, type Link, SECRETS, type Secret } from "../kube/resources.ts";
+import {
+  LOCAL_BUNDLE,
+  LOCAL_SERVICES,
+  PEER_BUNDLES,
+  PEER_ENDPOINTS,
+  PEER_LINKS,
+  PEER_SERVICES,
+} from "../registry/state.ts";
+import { eventually } from "../test/support/eventually.ts";
+import { GatewayWorld, localService } from "../test/support/gateway-world.ts";
+
+const log = process.env["CAUSEWAY_TEST_LOG"] ? createLog("test", "debug") : silentLog;
+
+describe("startGateway() with two clusters", () => {
+  let east: GatewayWorld;
+  let west: GatewayWorld;
+
+  beforeEach(async () => {
+    [east, west] = await Promise.all([GatewayWorld.create("east", log), GatewayWorld.create("west", log)]);
+    await Promise.all([east.start(), west.start()]);
+  });
+
+  afterEach(async () => {
+    await Promise.all([east.close(), west.close()]);
+  });
+
+  const linked = async () => {
+    await west.link(east, await east.token());
+    await eventually(async () => (await west.phase("east")) === "active" && (await east.phase("west")) === "active");
+  };
+
+  it("links by token: both active, token gone, bundles exchanged, exports with routes at the relay", async () => {
+    await east.serve("shop", "web", ["west"], ["10.1.0.1", "10.1.0.2"]);
+    await east.serve("shop", "secret", ["north"], ["10.1.0.3"]);
+    await linked();
+
+    const secret = await west.kube.get<Secret>(SECRETS, "causeway-link-east", SYSTEM_NAMESPACE);
+    assert.equal(secret?.data?.["token"], undefined);
+    assert.deepEqual(await west.value(PEER_BUNDLES, "east", "east.mesh"), east.mesh.authority.bundle);
+    assert.deepEqual(await east.value(PEER_BUNDLES, "west", "west.mesh"), west.mesh.authority.bundle);
+    assert.deepEqual(await west.keys(PEER_SERVICES.prefix), ["peer/service/east/shop/web"]);
+    const endpoints = await west.value(PEER_ENDPOINTS, "east", "shop", "web");
+    const routes = endpoints?.endpoints.flatMap((endpoint) => endpoint.routes.map((route) => route.routeName)) ?? [];
+    assert.equal(routes.length, 2);
+    const hosts = routes
+      .map((name) => east.routes?.lookup(name))
+      .map((target) => `${target?.host}:${target?.port} ${target?.peer}`);
+    assert.deepEqual(hosts.sort(), ["10.1.0.1:4143 west", "10.1.0.2:4143 west"]);
+    const state = await west.value(PEER_LINKS, "east");
+    assert.equal(state?.health, "alive");
+    assert.equal(state?.active, true);
+  });
+
+  it("follows exports and takes a route away with its export", async () => {
+    await linked();
+    await east.serve("shop", "web", "all", ["10.1.0.1"]);
+    const found = await eventually(() => west.value(PEER_ENDPOINTS, "east", "shop", "web"));
+    const name = found.endpoints[0]?.routes[0]?.routeName ?? "";
+    assert.equal(east.routes?.lookup(name)?.host, "10.1.0.1");
+    const removed = new Set<string>();
+    east.routes?.onRemoved((names) => names.forEach((n) => removed.add(n)));
+    await east.write(LOCAL_SERVICES, { "shop/web": localService("shop", "web", undefined) });
+    await eventually(async () => (await west.keys(PEER_SERVICES.prefix)).length === 0);
+    await eventually(async () => (await west.keys(PEER_ENDPOINTS.prefix)).length === 0);
+    assert.equal(east.routes?.lookup(name), undefined);
+    assert.ok(removed.has(name));
+  });
+
+  it("unlinks on both sides when one Link is deleted", async () => {
+    await east.serve("shop", "web", "all", ["10.1.0.1"]);
+    await linked();
+    await west.kube.delete(LINKS, "east");
+    await eventually(async () => (await west.kube.get(LINKS, "east")) === undefined);
+    await eventually(async () => (await east.kube.get(LINKS, "west")) === undefined);
+    for (const world of [east, west]) {
+      assert.deepEqual(await world.keys("peer/"), []);
+      const secrets = await world.kube.list<Secret>(SECRETS);
+      assert.deepEqual(
+        secrets.filter((secret) => secret.metadata.name.startsWith("causeway-link-")),
+        [],
+      );
+    }
+    assert.equal(east.routes?.size, 0);
+  });
+
+  it("keeps a link alive through a restart of either gateway, without its peers' state", async () => {
+    await east.serve("shop", "web", "all", ["10.1.0.1"]);
+    await linked();
+    for (const world of [east, west]) {
+      await world.stop();
+      assert.deepEqual(await west.keys(PEER_SERVICES.prefix), ["peer/service/east/shop/web"]);
+      await world.start();
+      await eventually(
+        async () =>
+          (await west.value(PEER_LINKS, "east"))?.active === true &&
+          (await east.value(PEER_LINKS, "west"))?.active === true,
+      );
+    }
+    assert.deepEqual(await west.keys(PEER_SERVICES.prefix), ["peer/service/east/shop/web"]);
+  });
+
+  it("calls a peer that is gone dead, and keeps what it exported", async () => {
+    await east.serve("shop", "web", "all", ["10.1.0.1"]);
+    await linked();
+    await east.stop();
+    await eventually(async () => (await west.value(PEER_LINKS, "east"))?.health === "dead");
+    await eventually(async () => (await west.phase("east")) === "dead");
+    assert.deepEqual(await west.keys(PEER_SERVICES.prefix), ["peer/service/east/shop/web"]);
+    await east.start({});
+    await eventually(async () => (await west.value(PEER_LINKS, "east"))?.health === "recovering");
+  });
+
+  it("does not mistake a registry that lost its data for a cluster that exports nothing", async () => {
+    await east.serve("shop", "web", "all", ["10.1.0.1"]);
+    await linked();
+    const before = east.routes?.size;
+    east.store.lose();
+    await eventually(async () => (await east.keys(PEER_LINKS.prefix)).length === 1);
+    assert.equal(east.routes?.size, before);
+    assert.deepEqual(await west.keys(PEER_SERVICES.prefix), ["peer/service/east/shop/web"]);
+    west.store.lose();
+    await eventually(async () => (await west.keys(PEER_SERVICES.prefix)).length === 1);
+  });
+
+  it("carries a root with a higher sequence to the peer's Secret and trust", async () => {
+    await linked();
+    const next = { ...east.mesh.authority.bundle, sequence: 2n };
+    await east.write(LOCAL_BUNDLE, { "east.mesh": next });
+    await eventually(async () => (await west.value(PEER_BUNDLES, "east", "east.mesh"))?.sequence === 2n);
+    const secret = await west.kube.get<Secret>(SECRETS, "causeway-link-east", SYSTEM_NAMESPACE);
+    const bundle = LOCAL_BUNDLE.decode(Buffer.from(secret?.data?.["bundle"] ?? "", "base64").toString());
+    assert.equal(bundle.sequence, 2n);
+  });
+
+  it("names the routes anew after another join", async () => {
+    await east.serve("shop", "web", "all", ["10.1.0.1"]);
+    await linked();
+    const first = (await west.value(PEER_ENDPOINTS, "east", "shop", "web"))?.endpoints[0]?.routes[0]?.routeName ?? "";
+    const token = Buffer.from(await east.token()).toString("base64");
+    await west.kube.mergePatch<Secret>(SECRETS, "causeway-link-east", SYSTEM_NAMESPACE, { data: { token } });
+    const second = await eventually(async () => {
+      const name = (await west.value(PEER_ENDPOINTS, "east", "shop", "web"))?.endpoints[0]?.routes[0]?.routeName;
+      return name !== first && name;
+    });
+    assert.equal(east.routes?.lookup(first), undefined);
+    assert.equal(east.routes?.lookup(second)?.host, "10.1.0.1");
+  });
+
+  const refusals: [string, string, () => Promise<string>][] = [
+    ["an expired token", "TokenExpired", () => east.token({ nowMs: Date.now() - 3_600_000 })],
+    ["a token that the maker's clock calls expired", "TokenExpired", () => east.token({ ttlMs: -1_000 })],
+    ["a token for another cluster", "TokenInvalid", () => east.token({ forCluster: "north" })],
+    ["a wrong pin", "PinMismatch", () => east.token({ rootFingerprint: `sha256:${"0".repeat(64)}` })],
+    ["garbage", "TokenInvalid", async () => "mesh1.garbage"],
+  ];
+  for (const [what, reason, token] of refusals) {
+    it(`fails a link with ${what} as ${reason}, until the Secret changes`, async () => {
+      await west.link(east, await token());
+      await eventually(async () => (await west.phase("east")) === "failed");
+      assert.equal((await west.condition("east", "Joined"))?.reason, reason);
+      const good = Buffer.from(await east.token()).toString("base64");
+      await west.kube.mergePatch<Secret>(SECRETS, "causeway-link-east", SYSTEM_NAMESPACE, { data: { token: good } });
+      await eventually(async () => (await west.phase("east")) === "active");
+    });
+  }
+
+  it("keeps the finalizer on a Link and writes nothing once it is settled", async () => {
+    await linked();
+    const link = await eventually(async () => {
+      const found = await west.kube.get<Link>(LINKS, "east");
+      return found?.metadata.finalizers?.includes("causeway.dev/link") && found;
+    });
+    assert.equal(link.status?.health, "alive");
+  });
+});
