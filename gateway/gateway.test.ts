@@ -62,7 +62,9 @@ describe("startGateway() with two clusters", () => {
     const name = found.endpoints[0]?.routes[0]?.routeName ?? "";
     assert.equal(east.routes?.lookup(name)?.host, "10.1.0.1");
     const removed = new Set<string>();
-    east.routes?.onRemoved((names) => names.forEach((n) => removed.add(n)));
+    east.routes?.onRemoved((names) => {
+      for (const gone of names) removed.add(gone);
+    });
     await east.write(LOCAL_SERVICES, { "shop/web": localService("shop", "web", undefined) });
     await eventually(async () => (await west.keys(PEER_SERVICES.prefix)).length === 0);
     await eventually(async () => (await west.keys(PEER_ENDPOINTS.prefix)).length === 0);

@@ -198,13 +198,13 @@ export class SyncSession {
   #onMessage(message: SyncMessage__Output): void {
     if (this.#ended !== undefined) return;
     this.#countMessage();
-    if (message.hello) return this.#onHello(message.hello);
-    if (message.goodbye) return this.#finish({ by: "peer", reason: message.goodbye.reason.slice(0, 100) });
-    if (!this.#greeted) throw this.#violation("it did not begin with Hello");
-    if (message.heartbeat) return this.#onHeartbeat(message.heartbeat);
-    if (message.update) return this.#enqueue({ update: message.update });
-    if (message.digest) return this.#enqueue({ digest: message.digest });
-    if (message.ack) return this.#onAck(message.ack);
+    if (message.hello) this.#onHello(message.hello);
+    else if (message.goodbye) this.#finish({ by: "peer", reason: message.goodbye.reason.slice(0, 100) });
+    else if (!this.#greeted) throw this.#violation("it did not begin with Hello");
+    else if (message.heartbeat) this.#onHeartbeat(message.heartbeat);
+    else if (message.update) this.#enqueue({ update: message.update });
+    else if (message.digest) this.#enqueue({ digest: message.digest });
+    else if (message.ack) this.#onAck(message.ack);
     // A body that this build does not know: a later protocol's, and harmless.
   }
 
