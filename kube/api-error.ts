@@ -32,13 +32,14 @@ export function apiError(doing: string, server: string, status: number, body: Bu
     .replace(/\s+/g, " ")
     .trim()
     .slice(0, MAX_MESSAGE);
-  const { code, hint } = meaning(status, parsed);
+  const { code, hint } = meaning(status);
   return new MeshError(code, `Cannot ${doing}: ${server} answered ${status}: ${said || "no message"}. ${hint}`);
 }
 
-function meaning(status: number, parsed: ApiStatus | undefined): { code: MeshErrorCode; hint: string } {
+function meaning(status: number): { code: MeshErrorCode; hint: string } {
   switch (status) {
     case 400:
+    case 422:
       return { code: "KUBE_INVALID", hint: "Correct the object." };
     case 401:
       return { code: "KUBE_DENIED", hint: "Check the credentials of the context." };
@@ -48,19 +49,9 @@ function meaning(status: number, parsed: ApiStatus | undefined): { code: MeshErr
       return { code: "KUBE_NOT_FOUND", hint: "Check the name; where the kind is missing, run `mesh install`." };
     case 409:
       return { code: "KUBE_CONFLICT", hint: "Read it again and retry." };
-    case 422:
-      return refusesAddress(parsed)
-        ? { code: "ADDRESS_REFUSED", hint: "Give the endpoint an address that Kubernetes allows." }
-        : { code: "KUBE_INVALID", hint: "Correct the object." };
     default:
       return { code: "KUBE_FAILED", hint: "Try again; if it stays, look at the API server's log." };
   }
-}
-
-/** Validation refuses loopback, link-local and unspecified addresses of endpoints, and says at which field. */
-function refusesAddress(status: ApiStatus | undefined): boolean {
-  const causes = status?.details?.causes ?? [];
-  return causes.length > 0 && causes.every(({ field = "" }) => /^(endpoints|subsets)\[\d+\]\.addresses\b/.test(field));
 }
 
 const TLS_FAILURES = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(GET|VERIFY)|ERR_TLS_|ERR_SSL_|EPROTO$)/;

@@ -149,20 +149,6 @@ describe("connectKube()", () => {
       });
     }
 
-    it("are ADDRESS_REFUSED where only endpoints' addresses are invalid", async () => {
-      const causes = [
-        {
-          reason: "FieldValueInvalid",
-          field: "endpoints[0].addresses[1]",
-          message: "may not be in the loopback range",
-        },
-      ];
-      server.handler = (_request, response) => failure(response, 422, "Invalid", "invalid", { causes });
-      await rejects(kube.create(SERVICES, object("a", "")), { code: "ADDRESS_REFUSED" });
-      causes.push({ reason: "FieldValueRequired", field: "ports", message: "required" });
-      await rejects(kube.create(SERVICES, object("a", "")), { code: "KUBE_INVALID" });
-    });
-
     it("are CLUSTER_UNREACHABLE, naming the server and what to do, where nothing listens", async () => {
       const free = createTcpServer();
       await new Promise<void>((resolve) => free.listen(0, "127.0.0.1", resolve));

@@ -35,9 +35,9 @@ export interface OpenWatch {
 interface Pems {
   readonly caPem: string;
   readonly serverCert: string;
-  readonly serverKey: string;
+  readonly otherCaPem: string;
   readonly clientCertPem: string;
-  readonly clientKeyPem: string;
+  readonly keyPem: string;
 }
 
 export class ScriptedServer {
@@ -79,7 +79,7 @@ export class ScriptedServer {
   static async start(): Promise<ScriptedServer> {
     const pems = certificates();
     const server = createServer({
-      key: pems.serverKey,
+      key: pems.keyPem,
       cert: pems.serverCert,
       ca: pems.caPem,
       requestCert: true,
@@ -88,11 +88,11 @@ export class ScriptedServer {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const scripted = new ScriptedServer(server, url, await mkdtemp(join(tmpdir(), "kube-")));
-    const { caPem, clientCertPem, clientKeyPem } = pems;
+    const { caPem, clientCertPem, keyPem: clientKeyPem } = pems;
     await writeKubeconfig(scripted.kubeconfigPath, [
       { name: "certificate", server: url, caPem, clientCertPem, clientKeyPem },
       { name: "token", server: url, caPem, token: "secret-token" },
-      { name: "other-ca", server: url, caPem: certificates().caPem, token: "secret-token" },
+      { name: "other-ca", server: url, caPem: pems.otherCaPem, token: "secret-token" },
     ]);
     return scripted;
   }
@@ -154,20 +154,17 @@ export function object(name: string, resourceVersion: string, uid = `uid-${name}
   return { apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace: "shop", uid, resourceVersion } };
 }
 
+/** One key for all, as making one takes long; it is the names that differ. */
 function certificates(): Pems {
-  const ca = keyPair();
-  const caCert = certificate("ca", ca.publicKey, "ca", ca.privateKey, [{ name: "basicConstraints", cA: true }]);
-  const server = keyPair();
-  const client = keyPair();
-  const serverCert = certificate("server", server.publicKey, "ca", ca.privateKey, [
-    { name: "subjectAltName", altNames: [{ type: 7, ip: "127.0.0.1" }] },
-  ]);
+  const { pem, publicKey, privateKey } = keyPair();
+  const issue = (name: string, issuer: string, ...extensions: object[]) =>
+    certificate(name, publicKey, issuer, privateKey, extensions);
   return {
-    caPem: caCert,
-    serverCert,
-    serverKey: server.pem,
-    clientCertPem: certificate("alice", client.publicKey, "ca", ca.privateKey, []),
-    clientKeyPem: client.pem,
+    caPem: issue("ca", "ca", { name: "basicConstraints", cA: true }),
+    otherCaPem: issue("other", "other", { name: "basicConstraints", cA: true }),
+    serverCert: issue("server", "ca", { name: "subjectAltName", altNames: [{ type: 7, ip: "127.0.0.1" }] }),
+    clientCertPem: issue("alice", "ca"),
+    keyPem: pem,
   };
 }
 
