@@ -185,7 +185,7 @@ describe("startMirror", () => {
     });
     await kube.delete(SERVICES, "web-east", "shop");
     await eventually(() => service("web-east"));
-    await eventually(async () => (await kube.get<Link>(LINKS, "east"))?.status?.services === 1);
+    await eventually(async () => (await condition("ServicesMirrored"))?.status === "True");
     assert.equal((await condition("ServicesMirrored"))?.status, "True");
   });
 

@@ -31,7 +31,6 @@ const SERVICES: Record<string, ZoneService> = {
 };
 const zone: Zone = {
   ready: true,
-  cluster: "west",
   hasNamespace: (_domain: Domain, namespace) => namespace === "shop",
   service: (domain, namespace, name) => SERVICES[`${domain}/${namespace}/${name}`],
 };

@@ -7,12 +7,12 @@ import type { Domain, Zone, ZoneEndpoint, ZonePort, ZoneService } from "./zone.t
 
 /** The zone of a cluster as its informers and the registry know it: the last good state while either is away. */
 export class ClusterZone implements Zone {
-  readonly cluster: string;
+  readonly #cluster: string;
   readonly #cache: ClusterCache;
   readonly #view: StateReader;
 
   constructor(cluster: string, cache: ClusterCache, view: StateReader) {
-    this.cluster = cluster;
+    this.#cluster = cluster;
     this.#cache = cache;
     this.#view = view;
   }
@@ -54,7 +54,7 @@ export class ClusterZone implements Zone {
     if (type === "ClusterSetIP") return { kind: "address", ips, ports, endpoints: [], target: "" };
     const clusters = found.status?.clusters ?? [];
     const endpoints = clusters.flatMap(({ cluster }) =>
-      cluster === this.cluster
+      cluster === this.#cluster
         ? this.#endpoints(namespace, name)
         : this.#remoteEndpoints(cluster, namespace, name, ports),
     );
@@ -65,7 +65,7 @@ export class ClusterZone implements Zone {
     const slices = this.#cache.slicesOf(serviceKey(namespace, name));
     const found = slices
       .filter(({ addressType }) => addressType !== "FQDN")
-      .flatMap((slice) => endpointsOf(slice, this.cluster));
+      .flatMap((slice) => endpointsOf(slice, this.#cluster));
     return found.sort((a, b) => (a.address < b.address ? -1 : 1));
   }
 

@@ -27,7 +27,6 @@ const endpoints = Array.from({ length: 300 }, (_, i) => ({
 const big: ZoneService = { kind: "headless", ips: [], ports: [], endpoints, target: "" };
 const zone: Zone = {
   ready: true,
-  cluster: "west",
   hasNamespace: () => true,
   service: (_domain, namespace, name) =>
     new Map([

@@ -20,7 +20,6 @@ const big: ZoneService = {
 const web: ZoneService = { kind: "address", ips: ["10.0.0.1"], ports: [], endpoints: [], target: "" };
 const zone: Zone = {
   ready: true,
-  cluster: "west",
   hasNamespace: () => true,
   service: (_domain, namespace, name) =>
     new Map([

@@ -2,8 +2,6 @@
 export interface Zone {
   /** Everything is listed: what is not here does not exist. */
   readonly ready: boolean;
-  /** Our own cluster's name, which stands in names of its Pods in the clusterset. */
-  readonly cluster: string;
   hasNamespace(domain: Domain, namespace: string): boolean;
   service(domain: Domain, namespace: string, name: string): ZoneService | undefined;
 }

@@ -1,4 +1,4 @@
-import type { Clock } from "../../core/clock.ts";
+import { type Clock, every } from "../../core/clock.ts";
 import { errorText } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { Random } from "../../core/random.ts";
@@ -36,6 +36,8 @@ interface ImportDeps {
 
 /** Least time between two plans over everything; the first change after a pause is not held back. */
 const SPACING_MS = 25;
+/** The whole is looked at this often even if nothing seems to have changed. */
+const RECHECK_MS = 30_000;
 
 /**
  * Registry to Kubernetes: mirrors, ServiceImports, and what Links and ServiceExports say of them. Each change leads to
@@ -47,6 +49,7 @@ export class ImportController {
   readonly #passes: Coalescer;
   readonly #peers: PeerReader;
   readonly #events: RefusalEvents;
+  readonly #stopRechecks: () => void;
 
   constructor(deps: ImportDeps) {
     this.#deps = deps;
@@ -59,14 +62,16 @@ export class ImportController {
       onError: (error) => log.error("import.failed", { reason: errorText(error) }),
     });
     this.#applier = new StepApplier({ kube, clock, random, log, onRefusalsChanged: mark });
-    this.#peers = new PeerReader(view, clock, mark);
+    this.#peers = new PeerReader({ cluster: deps.cluster, view, clock, recheck: mark });
     this.#events = new RefusalEvents({ kube, clock, log });
     cache.onChange(mark);
     view.onChange(mark);
     writer.onLeadership(mark);
+    this.#stopRechecks = every(clock, RECHECK_MS, mark);
   }
 
   async close(): Promise<void> {
+    this.#stopRechecks();
     this.#passes.close();
     await this.#applier.close();
   }
@@ -147,7 +152,6 @@ export class ImportController {
       const facts: LinkFacts = {
         problems: plan.problems.get(cluster) ?? [],
         shortened: plan.shortened.get(cluster) ?? [],
-        mirrored: plan.mirrored.get(cluster) ?? 0,
         refusals: refusals.get(cluster) ?? [],
       };
       const known = link.metadata.deletionTimestamp === undefined && view.synced;

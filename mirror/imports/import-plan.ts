@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { LABELS, SLICE_MANAGER } from "../../core/defaults.ts";
+import { isServiceName } from "../../core/mirror-name.ts";
 import { type LocalService, type ServiceKey, type ServicePort, serviceKey } from "../../core/service.ts";
 import type { KubeObject } from "../../kube/client.ts";
 import {
@@ -108,7 +109,7 @@ function constituents(state: ImportState): Map<ServiceKey, Constituent[]> {
   const found = new Map<ServiceKey, Constituent[]>();
   const add = (constituent: Constituent) => {
     const { namespace, name } = constituent.service;
-    if (!state.hasNamespace(namespace)) return;
+    if (!state.hasNamespace(namespace) || !isServiceName(name)) return;
     const key = serviceKey(namespace, name);
     found.set(key, [...(found.get(key) ?? []), constituent]);
   };

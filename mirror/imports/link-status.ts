@@ -12,7 +12,6 @@ const LISTED = 10;
 export interface LinkFacts {
   readonly problems: readonly Problem[];
   readonly shortened: readonly string[];
-  readonly mirrored: number;
   /** Of this link's EndpointSlices and Services, what the API server refuses. */
   readonly refusals: readonly { readonly kind: "address" | "service"; readonly error: MeshError }[];
 }
@@ -77,15 +76,14 @@ function listed(names: readonly string[]): string {
 export function linkStatusStep(link: Link, facts: LinkFacts, nowMs: () => number): Step | undefined {
   const edit = (current: KubeObject): KubeObject | undefined => withStatus(current as Link, facts, nowMs());
   if (edit(link) === undefined) return undefined;
-  const what = JSON.stringify([facts.mirrored, linkConditions(link, facts)]);
+  const what = JSON.stringify(linkConditions(link, facts));
   return { type: LINKS, namespace: undefined, name: link.metadata.name, action: "edit", part: "status", what, edit };
 }
 
+/** The rest of the status is the gateway's. */
 function withStatus(link: Link, facts: LinkFacts, nowMs: number): Link | undefined {
   const conditions = withConditions(link.status?.conditions, linkConditions(link, facts), nowMs);
-  if (conditions === undefined && link.status?.services === facts.mirrored) return undefined;
-  const status = { ...link.status, services: facts.mirrored };
-  return { ...link, status: conditions === undefined ? status : { ...status, conditions } };
+  return conditions && { ...link, status: { ...link.status, conditions } };
 }
 
 /**

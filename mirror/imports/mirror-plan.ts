@@ -29,8 +29,6 @@ export interface MirrorState {
 export interface MirrorPlan {
   readonly steps: readonly Step[];
   readonly problems: ReadonlyMap<string, readonly Problem[]>;
-  /** Mirrors in place, by cluster. */
-  readonly mirrored: ReadonlyMap<string, number>;
   /** Mirrors whose name had to be shortened, by cluster. */
   readonly shortened: ReadonlyMap<string, readonly string[]>;
   /** Clusters of which something is still there. */
@@ -52,7 +50,6 @@ export function planMirrors(state: MirrorState): MirrorPlan {
   const shortened = new Map<string, string[]>();
   const wanted = chooseMirrors(state, problems, shortened);
   const steps: Step[] = [];
-  const mirrored = new Map<string, number>();
   const peers = new Map(state.peers.map((peer) => [peer.cluster, peer]));
 
   for (const { own } of wanted.values()) {
@@ -64,10 +61,7 @@ export function planMirrors(state: MirrorState): MirrorPlan {
   for (const mirror of state.mirrors) {
     const key = keyOf(mirror);
     const cluster = originOf(mirror)?.cluster ?? "";
-    if (isWanted(wanted.get(key), mirror) || !isWithdrawn(peers.get(cluster))) {
-      mirrored.set(cluster, (mirrored.get(cluster) ?? 0) + 1);
-      continue;
-    }
+    if (isWanted(wanted.get(key), mirror) || !isWithdrawn(peers.get(cluster))) continue;
     doomed.add(key);
     steps.push(deletion(SERVICES, mirror));
   }
@@ -98,7 +92,7 @@ export function planMirrors(state: MirrorState): MirrorPlan {
   }
 
   const present = new Set([...state.mirrors, ...state.slices].map((object) => originOf(object)?.cluster ?? ""));
-  return { steps, problems, mirrored, shortened, present };
+  return { steps, problems, shortened, present };
 }
 
 /** Settles who gets each name: whoever has it, else the oldest export; others are problems. */
@@ -117,7 +111,7 @@ function chooseMirrors(
     if (!peer.importing) continue;
     for (const remote of peer.services) {
       const { name, shortened: short } = mirrorName(remote.name, peer.cluster);
-      if (!isServiceName(name)) {
+      if (!isServiceName(remote.name) || !isServiceName(name)) {
         problem(peer.cluster, "NameInvalid", remote, name);
         continue;
       }

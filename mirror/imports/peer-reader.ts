@@ -10,28 +10,38 @@ import type { Peer } from "./peers.ts";
 /** How long a link must have been active before absence counts: its services may still be on their way to us. */
 const CONFIRM_AFTER_MS = 1_000;
 
+interface PeerReaderDeps {
+  /** Our own. */
+  readonly cluster: string;
+  readonly view: StateReader;
+  readonly clock: Clock;
+  /** A peer's absences have begun to count. */
+  recheck(): void;
+}
+
 /** Reads the registry's account of each link. */
 export class PeerReader {
-  readonly #view: StateReader;
-  readonly #clock: Clock;
+  readonly #deps: PeerReaderDeps;
   readonly #activeSince = new Map<string, number>();
-  readonly #recheck: () => void;
 
-  /** `recheck` is called when a peer's absences begin to count. */
-  constructor(view: StateReader, clock: Clock, recheck: () => void) {
-    this.#view = view;
-    this.#clock = clock;
-    this.#recheck = recheck;
+  constructor(deps: PeerReaderDeps) {
+    this.#deps = deps;
   }
 
+  /** One Peer per linked cluster; of two Links to the same, the one that imports counts. */
   read(links: readonly Link[]): Peer[] {
-    const clusters = new Set(links.map((link) => link.spec.cluster));
-    for (const cluster of this.#activeSince.keys()) if (!clusters.has(cluster)) this.#activeSince.delete(cluster);
-    return links.map((link) => this.#peer(link)).sort((a, b) => (a.cluster < b.cluster ? -1 : 1));
+    const byCluster = new Map<string, Link>();
+    for (const link of links) {
+      const { cluster } = link.spec;
+      const known = byCluster.get(cluster);
+      if (cluster !== this.#deps.cluster && (known === undefined || !isImporting(known))) byCluster.set(cluster, link);
+    }
+    for (const cluster of this.#activeSince.keys()) if (!byCluster.has(cluster)) this.#activeSince.delete(cluster);
+    return [...byCluster.values()].map((link) => this.#peer(link)).sort((a, b) => (a.cluster < b.cluster ? -1 : 1));
   }
 
   #peer(link: Link): Peer {
-    const view = this.#view;
+    const { view } = this.#deps;
     const { cluster } = link.spec;
     const confirmed = this.#confirm(cluster);
     return {
@@ -46,19 +56,19 @@ export class PeerReader {
   }
 
   #confirm(cluster: string): boolean {
-    const active =
-      this.#view.synced && this.#view.retained === 0 && this.#view.get(PEER_LINKS, cluster)?.active === true;
+    const { view, clock } = this.#deps;
+    const active = view.synced && view.retained === 0 && view.get(PEER_LINKS, cluster)?.active === true;
     if (!active) {
       this.#activeSince.delete(cluster);
       return false;
     }
     const since = this.#activeSince.get(cluster);
     if (since === undefined) {
-      this.#activeSince.set(cluster, this.#clock.nowMs());
-      this.#clock.after(CONFIRM_AFTER_MS, this.#recheck);
+      this.#activeSince.set(cluster, clock.nowMs());
+      clock.after(CONFIRM_AFTER_MS, () => this.#deps.recheck());
       return false;
     }
-    return this.#clock.nowMs() - since >= CONFIRM_AFTER_MS;
+    return clock.nowMs() - since >= CONFIRM_AFTER_MS;
   }
 }
 
