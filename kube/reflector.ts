@@ -36,7 +36,7 @@ export interface ReflectorOptions {
   readonly idleMs: number;
 }
 
-export const PAGE_SIZE = 500;
+const PAGE_SIZE = 500;
 const MAX_PAGES = 2_000;
 /** Watches that failed one after the other before everything is listed again, in case the version is the reason. */
 const WATCH_FAILURES_BEFORE_LIST = 3;
