@@ -1,0 +1,48 @@
+import type { ConnectionPool } from "../http1/connection-pool.ts";
+import type { Breaker } from "../resilience/breaker.ts";
+import type { Load } from "./peak-ewma.ts";
+
+/** Where a cluster's gateway is dialled; one for all services, so that what it does to one is known to all. */
+export interface GatewayTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly load: Load;
+  readonly breaker: Breaker;
+}
+
+/** What control says of an endpoint. */
+export interface EndpointSpec {
+  readonly id: string;
+  readonly address: string;
+  /** Of the app. */
+  readonly port: number;
+  /** 0: no proxy, a plain connection to address:port. */
+  readonly proxyPort: number;
+  /** SPIFFE ID to be verified; empty where there is no proxy. */
+  readonly identity: string;
+  /** SNI at a gateway; empty for a local endpoint. */
+  readonly routeName: string;
+  readonly ready: boolean;
+}
+
+/** An endpoint with what this proxy knows of it. Lives as long as control names it. */
+export interface Endpoint {
+  readonly spec: EndpointSpec;
+  readonly group: Group;
+  readonly load: Load;
+  readonly breaker: Breaker;
+  readonly pool: ConnectionPool;
+  /** Row of its metrics. */
+  readonly row: number;
+}
+
+/** The endpoints of one cluster. */
+export interface Group {
+  /** Empty: the own one. */
+  readonly cluster: string;
+  readonly trustDomain: string;
+  endpoints: readonly Endpoint[];
+  /** Of `endpoints`, those that control calls ready. */
+  ready: readonly Endpoint[];
+  gateways: readonly GatewayTarget[];
+}

@@ -1,0 +1,168 @@
+import type { Clock } from "../../core/clock.ts";
+import type { LinkHealth } from "../../core/link.ts";
+import type { Random } from "../../core/random.ts";
+import { admits } from "../resilience/breaker.ts";
+import { createRetryBudget, type RetryBudget } from "../resilience/retry-budget.ts";
+import type { Endpoint, EndpointSpec, GatewayTarget, Group } from "./endpoint.ts";
+import { type GroupHealth, pickGroup, shareOut } from "./priority.ts";
+import { twoChoices } from "./two-choices.ts";
+
+export interface GroupSpec {
+  readonly cluster: string;
+  readonly trustDomain: string;
+  readonly endpoints: readonly EndpointSpec[];
+  readonly gateways: readonly { readonly host: string; readonly port: number }[];
+}
+
+/** What control says of an authority. */
+export interface ServiceSpec {
+  readonly kind: "notFound" | "service" | "external";
+  readonly namespace: string;
+  readonly name: string;
+  readonly appProtocol: string;
+  readonly federated: boolean;
+  readonly groups: readonly GroupSpec[];
+}
+
+/** State of links by cluster, shared by all services: one message moves them all. */
+export type LinkTable = ReadonlyMap<string, { readonly health: LinkHealth; readonly ramp: number }>;
+
+export interface ServiceDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly links: () => LinkTable;
+  readonly gateway: (host: string, port: number) => GatewayTarget;
+  readonly endpoint: (spec: EndpointSpec, group: Group, authority: string) => Endpoint;
+}
+
+/** Under this healthy share breakers are not believed any more: the fault may be ours (Envoy's panic threshold). */
+const PANIC = 0.5;
+/** A recovering link takes at least this, or nothing would show that it works. */
+const LEAST_RAMP = 0.01;
+
+function keyOf(spec: EndpointSpec): string {
+  return [spec.id, spec.address, spec.port, spec.proxyPort, spec.identity, spec.routeName].join("\0");
+}
+
+/** A service as this proxy balances it: control's newest state and what was learnt about each endpoint. */
+export class Service {
+  readonly authority: string;
+  readonly budget: RetryBudget = createRetryBudget();
+  spec: ServiceSpec;
+  #groups: readonly Group[] = [];
+  readonly #deps: ServiceDeps;
+
+  constructor(authority: string, spec: ServiceSpec, deps: ServiceDeps) {
+    this.authority = authority;
+    this.#deps = deps;
+    this.spec = spec;
+    this.apply(spec);
+  }
+
+  get groups(): readonly Group[] {
+    return this.#groups;
+  }
+
+  /** Takes a whole new state; endpoints that stay keep their connections, load and breaker. */
+  apply(spec: ServiceSpec): void {
+    this.spec = spec;
+    const known = new Map<string, Endpoint>();
+    for (const group of this.#groups) {
+      for (const endpoint of group.endpoints) known.set(`${group.cluster}\0${keyOf(endpoint.spec)}`, endpoint);
+    }
+    const groupsBefore = new Map(this.#groups.map((group) => [`${group.cluster}\0${group.trustDomain}`, group]));
+    this.#groups = spec.groups.map((groupSpec) => {
+      const { cluster, trustDomain } = groupSpec;
+      const before = groupsBefore.get(`${cluster}\0${trustDomain}`);
+      groupsBefore.delete(`${cluster}\0${trustDomain}`);
+      const group: Group = before ?? { cluster, trustDomain, endpoints: [], ready: [], gateways: [] };
+      group.gateways = groupSpec.gateways.map(({ host, port }) => this.#deps.gateway(host, port));
+      const readiness = new Map<Endpoint, boolean>();
+      for (const endpointSpec of groupSpec.endpoints) {
+        const key = `${cluster}\0${keyOf(endpointSpec)}`;
+        const kept = known.get(key);
+        known.delete(key);
+        const endpoint =
+          kept !== undefined && kept.group === group ? kept : this.#deps.endpoint(endpointSpec, group, this.authority);
+        readiness.set(endpoint, endpointSpec.ready);
+      }
+      group.endpoints = [...readiness.keys()];
+      group.ready = group.endpoints.filter((endpoint) => readiness.get(endpoint) === true);
+      return group;
+    });
+    for (const endpoint of known.values()) endpoint.pool.close();
+  }
+
+  /** Drops connections; the service is forgotten. */
+  close(): void {
+    for (const group of this.#groups) for (const endpoint of group.endpoints) endpoint.pool.close();
+  }
+
+  destroy(): void {
+    for (const group of this.#groups) for (const endpoint of group.endpoints) endpoint.pool.destroy();
+  }
+
+  /** Share of traffic that the group may be given: 0 for a dead link, or where no gateway leads to it. */
+  #cap(group: Group, nowMs: number): number {
+    if (group.cluster === "") return 1;
+    const link = this.#deps.links().get(group.cluster);
+    if (link?.health === "dead") return 0;
+    if (group.gateways.length > 0 && !group.gateways.some((gateway) => admits(gateway.breaker, nowMs))) return 0;
+    return link?.health === "recovering" ? Math.max(LEAST_RAMP, link.ramp) : 1;
+  }
+
+  /**
+   * The endpoint for a try. `tried` are those that this request has failed on; with `elsewhere` groups other than
+   * theirs are preferred. Undefined: nothing can take it, and waiting would not help.
+   */
+  choose(tried: readonly Endpoint[], elsewhere: boolean): Endpoint | undefined {
+    const { clock, random } = this.#deps;
+    const nowMs = clock.nowMs();
+    const usable = (endpoint: Endpoint) => admits(endpoint.breaker, nowMs) && !tried.includes(endpoint);
+    const first = this.#groups[0];
+    if (first === undefined) return undefined;
+    // Nearly always: nothing failed yet, and the first group is whole.
+    const whole = tried.length === 0 && allWell(first) && (first.cluster === "" || this.#cap(first, nowMs) >= 1);
+    if (whole) return twoChoices(first.ready, nowMs, random);
+    const avoid = elsewhere ? new Set(tried.map((endpoint) => endpoint.group)) : undefined;
+    const candidates = this.#groups.map((group) => group.ready.filter(usable));
+    const health = this.#groups.map(
+      (group, i): GroupHealth => ({
+        healthy: avoid?.has(group) === true ? 0 : (candidates[i]?.length ?? 0),
+        total: group.endpoints.length,
+        cap: this.#cap(group, nowMs),
+      }),
+    );
+    let picked = pickGroup(shareOut(health), random());
+    if (picked < 0 && avoid !== undefined) return this.choose(tried, false);
+    if (picked < 0) picked = health.findIndex(({ cap }, i) => cap > 0 && (this.#groups[i]?.ready.length ?? 0) > 0);
+    const group = this.#groups[picked];
+    if (group === undefined) return undefined;
+    const alone = health.every(({ healthy, cap }, i) => i === picked || healthy === 0 || cap === 0);
+    const admitted = group.ready.filter((endpoint) => admits(endpoint.breaker, nowMs));
+    if (alone && admitted.length < PANIC * group.ready.length) {
+      const untried = group.ready.filter((endpoint) => !tried.includes(endpoint));
+      return twoChoices(untried.length > 0 ? untried : group.ready, nowMs, random);
+    }
+    const fresh = candidates[picked] ?? [];
+    return twoChoices(fresh.length > 0 ? fresh : admitted, nowMs, random);
+  }
+
+  /** The gateway by which to reach an endpoint of `group`; undefined where none takes connections. */
+  gateway(group: Group): GatewayTarget | undefined {
+    const { clock, random } = this.#deps;
+    const nowMs = clock.nowMs();
+    return twoChoices(
+      group.gateways.filter((gateway) => admits(gateway.breaker, nowMs)),
+      nowMs,
+      random,
+    );
+  }
+}
+
+/** All endpoints are ready, and no breaker has opened. */
+function allWell(group: Group): boolean {
+  if (group.ready.length === 0 || group.ready.length !== group.endpoints.length) return false;
+  for (const endpoint of group.ready) if (endpoint.breaker.state !== "closed") return false;
+  return true;
+}

@@ -1,0 +1,275 @@
+import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
+import { type ChunkState, createChunkState, resetChunkState, scanChunks } from "./chunks.ts";
+import { HEAD, type Head, INCOMPLETE, MALFORMED, parseResponseHead } from "./head.ts";
+import { PartialHead } from "./partial-head.ts";
+
+/** Why a try got no answer. */
+export type TryFailure =
+  /** No connection was made: nothing was sent. */
+  | "connect"
+  /** The connection ended after the request, or part of it, was sent and before any byte of an answer. */
+  | "reset"
+  /** The answer breaks HTTP's framing rules. */
+  | "malformed"
+  /** The proxy at the other end said that it did not pass the request on. */
+  | "refused"
+  /** Given up by this side: the link died. */
+  | "abandoned";
+
+/** The exchange that a connection serves; the hot half of `ServerConnection`. */
+export interface Exchange {
+  readonly method: number;
+  readonly minor: number;
+  readonly idempotent: boolean;
+  readonly upgradeAsked: boolean;
+  /** All of the request has been read. */
+  readonly requestDone: boolean;
+  /** A 1xx answer other than 101. */
+  onInformational(head: Head, b: Buffer): void;
+  /** A final head. True: the answer is not wanted, the request goes elsewhere. */
+  rejects(connection: ClientConnection, head: Head, b: Buffer): boolean;
+  /** Head and the first `bodyEnd - headEnd` bytes of the body. `done`: that is all. */
+  onHead(head: Head, b: Buffer, headEnd: number, bodyEnd: number, framing: Framing, done: boolean): void;
+  onBody(b: Buffer, start: number, end: number): void;
+  onUpgraded(connection: ClientConnection, head: Head, b: Buffer, headEnd: number, end: number): void;
+  /** The answer is complete; the connection is the pool's again. */
+  onDone(): void;
+  /** There will be no more of the answer. */
+  onFailed(connection: ClientConnection, failure: TryFailure): void;
+  /** The connection can take more of the request. */
+  onUpstreamDrain(): void;
+}
+
+/** How the end of a body is found (RFC 9112 section 6.3). */
+export type Framing = "none" | "length" | "chunked" | "close";
+
+export function responseFraming(head: Head, method: number): Framing {
+  if (method === HEAD || head.status === 204 || head.status === 304 || head.status < 200) return "none";
+  if (head.chunked) return "chunked";
+  return head.contentLength >= 0 ? "length" : "close";
+}
+
+/** The pool that a connection came from, as far as the connection needs it. */
+export interface ConnectionOwner {
+  /** Takes a connection back after an exchange. */
+  release(connection: ClientConnection): void;
+  /** Forgets a connection that is closed or was taken away. */
+  gone(connection: ClientConnection): void;
+  /** Drops idle connections only. */
+  dropIdle(): void;
+}
+
+/** One HTTP/1.1 connection to an endpoint or app, in a pool between exchanges. */
+export class ClientConnection implements ByteStreamUser {
+  readonly stream: ByteStream;
+  readonly pool: ConnectionOwner;
+  exchange: Exchange | undefined;
+  /** Called once, when the connection is closed or was taken over. */
+  onGone: () => void = () => {};
+  /** Exchanges begun; over 1 means that the other end may have closed it just now. */
+  uses = 0;
+  idleSinceMs = 0;
+  /** The server's own limit on idling (Keep-Alive: timeout), less a second. */
+  idleLimitMs = Number.POSITIVE_INFINITY;
+  readonly #head: Head;
+  readonly #partial = new PartialHead();
+  #inBody = false;
+  #framing: Framing = "none";
+  #left = 0;
+  #reusable = true;
+  readonly #chunks: ChunkState = createChunkState();
+
+  constructor(stream: ByteStream, pool: ConnectionOwner, head: Head) {
+    this.stream = stream;
+    this.pool = pool;
+    this.#head = head;
+    stream.user = this;
+  }
+
+  /** Takes up an exchange; the caller writes the request to `stream`. */
+  begin(exchange: Exchange): void {
+    this.exchange = exchange;
+    this.uses++;
+    this.#inBody = false;
+    this.#reusable = true;
+  }
+
+  #forget(): void {
+    this.pool.gone(this);
+    this.onGone();
+    this.onGone = () => {};
+  }
+
+  /** Gives the exchange up without telling it. */
+  drop(): void {
+    this.exchange = undefined;
+    this.#forget();
+    if (!this.stream.closed) this.stream.destroy();
+  }
+
+  /** Fails the exchange, if it has no answer yet and may be sent again. */
+  abandon(): void {
+    if (this.#inBody || this.exchange?.idempotent !== true) return;
+    this.#fail("abandoned");
+  }
+
+  onRead(b: Buffer, length: number): void {
+    const exchange = this.exchange;
+    if (exchange === undefined) this.drop();
+    else if (this.#inBody) this.#takeBody(exchange, b, 0, length);
+    else this.#takeHead(exchange, b, length);
+  }
+
+  #takeHead(exchange: Exchange, read: Buffer, length: number): void {
+    let b = read;
+    let end = length;
+    if (!this.#partial.empty) {
+      const verdict = this.#partial.append(read, 0, length);
+      if (verdict === INCOMPLETE) return;
+      if (verdict < 0) {
+        this.#fail("malformed");
+        return;
+      }
+      b = this.#partial.take();
+      end = b.length;
+    }
+    const head = this.#head;
+    let from = 0;
+    for (;;) {
+      const headEnd = parseResponseHead(head, b, from, end);
+      if (headEnd === INCOMPLETE) {
+        if (this.#partial.append(b, from, end) < 0 && this.#partial.length > 65_536) this.#fail("malformed");
+        return;
+      }
+      if (headEnd < 0) {
+        this.#fail("malformed");
+        return;
+      }
+      if (head.status >= 200 || head.status === 101) {
+        this.#takeFinal(exchange, b, headEnd, end);
+        return;
+      }
+      exchange.onInformational(head, b);
+      if (this.exchange !== exchange) return;
+      from = headEnd;
+      if (from === end) return;
+    }
+  }
+
+  #takeFinal(exchange: Exchange, b: Buffer, headEnd: number, end: number): void {
+    const head = this.#head;
+    if (head.status === 101) {
+      if (!exchange.upgradeAsked) {
+        this.#fail("malformed");
+        return;
+      }
+      this.exchange = undefined;
+      this.#forget();
+      exchange.onUpgraded(this, head, b, headEnd, end);
+      return;
+    }
+    const framing = responseFraming(head, exchange.method);
+    // A 1.0 client cannot read chunks, and the request went on as 1.0, so a server sends none.
+    if (framing === "chunked" && exchange.minor === 0) {
+      this.#fail("malformed");
+      return;
+    }
+    this.#framing = framing;
+    this.#left = framing === "length" ? head.contentLength : 0;
+    this.#reusable = !head.close && framing !== "close";
+    this.idleLimitMs =
+      head.keepAliveSeconds >= 0 ? Math.max(0, head.keepAliveSeconds * 1_000 - 1_000) : Number.POSITIVE_INFINITY;
+    if (framing === "chunked") resetChunkState(this.#chunks);
+    const bodyEnd = this.#scan(b, headEnd, end);
+    if (bodyEnd === MALFORMED) {
+      this.#fail("malformed");
+      return;
+    }
+    const done = this.#complete;
+    if (exchange.rejects(this, head, b)) {
+      this.exchange = undefined;
+      if (done && bodyEnd === end && this.#reusable && exchange.requestDone) this.pool.release(this);
+      else this.drop();
+      exchange.onFailed(this, "refused");
+      return;
+    }
+    this.#inBody = true;
+    exchange.onHead(head, b, headEnd, bodyEnd, framing, done);
+    if (this.exchange === exchange && done) this.#finish(exchange, bodyEnd === end);
+  }
+
+  #complete = false;
+
+  /** Where the body ends in `b[from, end)`, or `end`; sets `#complete`. MALFORMED for bad chunks. */
+  #scan(b: Buffer, from: number, end: number): number {
+    this.#complete = false;
+    switch (this.#framing) {
+      case "none":
+        this.#complete = true;
+        return from;
+      case "length": {
+        const take = Math.min(this.#left, end - from);
+        this.#left -= take;
+        this.#complete = this.#left === 0;
+        return from + take;
+      }
+      case "chunked": {
+        const stop = scanChunks(this.#chunks, b, from, end);
+        if (stop === MALFORMED) return MALFORMED;
+        this.#complete = stop >= 0;
+        return stop >= 0 ? stop : end;
+      }
+      case "close":
+        return end;
+      default:
+        return this.#framing satisfies never;
+    }
+  }
+
+  #takeBody(exchange: Exchange, b: Buffer, from: number, end: number): void {
+    const stop = this.#scan(b, from, end);
+    if (stop === MALFORMED) {
+      this.#fail("malformed");
+      return;
+    }
+    const done = this.#complete;
+    if (stop > from) exchange.onBody(b, from, stop);
+    if (this.exchange === exchange && done) this.#finish(exchange, stop === end);
+  }
+
+  /** `clean`: nothing came after the answer. */
+  #finish(exchange: Exchange, clean: boolean): void {
+    this.exchange = undefined;
+    this.#inBody = false;
+    if (clean && this.#reusable && exchange.requestDone && !this.stream.closed) {
+      this.stream.resume();
+      this.pool.release(this);
+    } else this.drop();
+    exchange.onDone();
+  }
+
+  #fail(failure: TryFailure): void {
+    const exchange = this.exchange;
+    this.drop();
+    exchange?.onFailed(this, failure);
+  }
+
+  onEnd(): void {
+    const exchange = this.exchange;
+    if (exchange !== undefined && this.#inBody && this.#framing === "close") {
+      this.#reusable = false;
+      this.#finish(exchange, false);
+    } else this.#fail("reset");
+  }
+
+  onDrain(): void {
+    this.exchange?.onUpstreamDrain();
+  }
+
+  onClose(): void {
+    const exchange = this.exchange;
+    this.exchange = undefined;
+    this.#forget();
+    exchange?.onFailed(this, "reset");
+  }
+}

@@ -1,0 +1,94 @@
+import type { Clock } from "../../core/clock.ts";
+import type { ClientConnection, ConnectionOwner } from "./client-connection.ts";
+
+const MAX_IDLE = 100;
+const IDLE_MS = 60_000;
+
+/** Connections to one endpoint: the idle ones, most recently used last, and the busy ones. */
+export class ConnectionPool implements ConnectionOwner {
+  readonly #clock: Clock;
+  readonly #idle: ClientConnection[] = [];
+  readonly #busy = new Set<ClientConnection>();
+  #closed = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get idle(): number {
+    return this.#idle.length;
+  }
+
+  get busy(): number {
+    return this.#busy.size;
+  }
+
+  /** A new connection, about to serve an exchange. */
+  add(connection: ClientConnection): void {
+    this.#busy.add(connection);
+  }
+
+  /** An idle connection, now busy; undefined where none is fresh enough. */
+  acquire(): ClientConnection | undefined {
+    for (;;) {
+      const connection = this.#idle.pop();
+      if (connection === undefined) return undefined;
+      if (connection.stream.closed) continue;
+      if (this.#stale(connection)) {
+        connection.drop();
+        continue;
+      }
+      this.#busy.add(connection);
+      return connection;
+    }
+  }
+
+  #stale(connection: ClientConnection): boolean {
+    return this.#clock.nowMs() - connection.idleSinceMs >= Math.min(IDLE_MS, connection.idleLimitMs);
+  }
+
+  /** Takes a connection back after an exchange. */
+  release(connection: ClientConnection): void {
+    this.#busy.delete(connection);
+    if (this.#closed || this.#idle.length >= MAX_IDLE) {
+      connection.drop();
+      return;
+    }
+    connection.idleSinceMs = this.#clock.nowMs();
+    this.#idle.push(connection);
+  }
+
+  /** Forgets a connection that is closed or was taken away. */
+  gone(connection: ClientConnection): void {
+    if (this.#busy.delete(connection)) return;
+    const index = this.#idle.indexOf(connection);
+    if (index >= 0) this.#idle.splice(index, 1);
+  }
+
+  /** Closes what has idled too long. */
+  sweep(): void {
+    for (const connection of [...this.#idle]) if (this.#stale(connection)) connection.drop();
+  }
+
+  /** Drops idle connections only: after one of them turned out dead the others hardly live. */
+  dropIdle(): void {
+    for (const connection of this.#idle.splice(0)) connection.drop();
+  }
+
+  /** Fails all exchanges that have no answer yet. */
+  abandonBusy(): void {
+    for (const connection of [...this.#busy]) connection.abandon();
+  }
+
+  /** The endpoint is gone: idle connections close now, busy ones after their exchange. */
+  close(): void {
+    this.#closed = true;
+    this.dropIdle();
+  }
+
+  /** Drops everything. */
+  destroy(): void {
+    this.close();
+    for (const connection of [...this.#busy]) connection.drop();
+  }
+}

@@ -1,0 +1,115 @@
+import type { Clock } from "../../core/clock.ts";
+import type { MeshErrorCode } from "../../core/errors.ts";
+import type { Log } from "../../core/log.ts";
+import type { ByteStream } from "../../transport/byte-stream.ts";
+import type { Transport } from "../../transport/transport.ts";
+import type { ClientConnection, TryFailure } from "./client-connection.ts";
+import { createHead, type Head } from "./head.ts";
+import type { RequestRewrite } from "./head-writer.ts";
+import { HeldBuffers } from "./held-buffers.ts";
+
+export interface ServerLimits {
+  /** From the first byte of a head to its end. */
+  readonly headMs: number;
+  /** Without a request on an open connection. */
+  readonly idleMs: number;
+  /** Without a byte of a body that is awaited. */
+  readonly bodyMs: number;
+  /** Of a body held for being sent again; over that it is sent once. */
+  readonly maxHeldBytes: number;
+  /** Open connections; more are closed at once. */
+  readonly maxConnections: number;
+}
+
+export const DEFAULT_LIMITS: ServerLimits = {
+  headMs: 10_000,
+  idleMs: 300_000,
+  bodyMs: 60_000,
+  maxHeldBytes: 65_536,
+  maxConnections: 10_000,
+};
+
+/** What the connections of one listener share. Parsing is synchronous, so one record of each kind serves all. */
+export interface Engine {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly transport: Transport;
+  readonly limits: ServerLimits;
+  readonly requestHead: Head;
+  readonly responseHead: Head;
+  readonly rewrite: RequestRewrite;
+  readonly held: HeldBuffers;
+  /** Open ones, tunnels included. */
+  readonly connections: Set<{ drain(): void; destroy(): void }>;
+  draining: boolean;
+}
+
+export function createEngine(deps: { clock: Clock; log: Log; transport: Transport; limits: ServerLimits }): Engine {
+  return {
+    ...deps,
+    requestHead: createHead(),
+    responseHead: createHead(),
+    rewrite: { targetStart: 0, targetEnd: 0, host: undefined, added: Buffer.alloc(0) },
+    held: new HeldBuffers(),
+    connections: new Set(),
+    draining: false,
+  };
+}
+
+/** An answer of our own. */
+export interface Refusal {
+  readonly status: number;
+  readonly code: MeshErrorCode;
+  readonly message: string;
+}
+
+/** `routed`: the rewrite is laid out. `wait`: `connection.again()` will be called. `tunnel`: the handler takes the stream. */
+export type Verdict = "routed" | "wait" | "tunnel" | Refusal;
+
+/** The request that is under way on a client's connection, as handlers see and steer it. */
+export interface ServedRequest<S> {
+  readonly stream: ByteStream;
+  /** The handler's own. */
+  readonly state: S;
+  /** When the head was complete. */
+  readonly startMs: number;
+  readonly idempotent: boolean;
+  /** All that was sent of it is still held. */
+  readonly replayable: boolean;
+  /** The request as it goes out; its head ends at `headLength`. */
+  readonly held: Buffer;
+  readonly headLength: number;
+  readonly closed: boolean;
+  /** Sends it on `connection`. */
+  attach(connection: ClientConnection): void;
+  /** Routes the request that was made to wait. */
+  again(): void;
+  /** Answers it in the endpoint's place. */
+  fail(refusal: Refusal): void;
+  /** The handler has taken the stream over and is done with it. */
+  forget(): void;
+}
+
+/** Where requests go: the difference between outbound and inbound. `S` is what it keeps per connection. */
+export interface RequestHandler<S> {
+  /** Decides on the request whose head was just parsed from `b`, and fills in `engine.rewrite`. */
+  route(connection: ServedRequest<S>, head: Head, b: Buffer): Verdict;
+  /** Sends the held request: `connection.attach` or `connection.fail`, now or later. */
+  dispatch(connection: ServedRequest<S>): void;
+  /** The client is gone: forget a dispatch that is under way. */
+  cancel(connection: ServedRequest<S>): void;
+  /** A final head came; true where the request is better sent elsewhere. */
+  rejects(connection: ServedRequest<S>, head: Head, b: Buffer): boolean;
+  /** The answer's head is going out. */
+  answered(connection: ServedRequest<S>, status: number): void;
+  /** A try failed before any byte of an answer was passed on: dispatch again, or fail. */
+  failed(connection: ServedRequest<S>, failure: TryFailure, used: ClientConnection): void;
+  /** The exchange is over; once for each request that was routed or refused. Status 0: it was broken off. */
+  finished(connection: ServedRequest<S>, status: number): void;
+  /** Takes over the stream of a CONNECT; `early` came after its head. */
+  tunnel(connection: ServedRequest<S>, early: Buffer): void;
+  /** Bytes of a tunnel or of bodies, as they pass. */
+  bytes(connection: ServedRequest<S>, fromClient: boolean, count: number): void;
+  /** Whether x-causeway-* fields of the answer are from a proxy of the mesh. */
+  trusted(connection: ServedRequest<S>): boolean;
+}

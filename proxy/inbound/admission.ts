@@ -1,0 +1,75 @@
+import { type Identity, identityParts } from "../../core/identity.ts";
+import type { InboundState__Output } from "../../protos/gen/causeway/discovery/v1/InboundState.ts";
+
+const MAX_PORTS = 4_096;
+
+interface PortRule {
+  readonly peers: ReadonlySet<string>;
+  readonly service: string;
+}
+
+/** Who may call which port of the workload, as control says; the last good state is kept. */
+export class Admission {
+  readonly #ownTrustDomain: string;
+  readonly #reserved: Set<number>;
+  #ports: ReadonlyMap<number, PortRule> | undefined;
+  #waiters = new Set<() => void>();
+  readonly #listeners = new Set<() => void>();
+
+  /** `reserved`: ports of this proxy itself, which nobody is forwarded to. */
+  constructor(ownTrustDomain: string, reserved: Iterable<number>) {
+    this.#ownTrustDomain = ownTrustDomain;
+    this.#reserved = new Set(reserved);
+  }
+
+  reserve(port: number): void {
+    this.#reserved.add(port);
+  }
+
+  get known(): boolean {
+    return this.#ports !== undefined;
+  }
+
+  apply(state: InboundState__Output): void {
+    const rules = new Map<number, { peers: Set<string>; service: string }>();
+    for (const { port, peerTrustDomains, namespace, service } of state.ports.slice(0, MAX_PORTS)) {
+      const rule = rules.get(port) ?? { peers: new Set<string>(), service: `${namespace}/${service}` };
+      for (const peer of peerTrustDomains) rule.peers.add(peer);
+      rules.set(port, rule);
+    }
+    this.#ports = rules;
+    const waiters = this.#waiters;
+    this.#waiters = new Set();
+    for (const wake of waiters) wake();
+    for (const changed of this.#listeners) changed();
+  }
+
+  /** Callers of the own trust domain come in; others only to ports of which a service is exported to them. */
+  allows(peer: Identity, port: number): boolean {
+    if (this.#reserved.has(port)) return false;
+    const { trustDomain } = identityParts(peer);
+    if (trustDomain === this.#ownTrustDomain) return true;
+    return this.#ports?.get(port)?.peers.has(trustDomain) ?? false;
+  }
+
+  /** Whether the answer for `peer` may change with the first state: it is worth waiting for that. */
+  undecided(peer: Identity, port: number): boolean {
+    return this.#ports === undefined && !this.#reserved.has(port) && !this.allows(peer, port);
+  }
+
+  /** `namespace/service` of a port; empty where control names none. */
+  serviceOf(port: number): string {
+    return this.#ports?.get(port)?.service ?? "";
+  }
+
+  /** Calls `ready` at the next state, once. The returned function cancels. */
+  wait(ready: () => void): () => void {
+    this.#waiters.add(ready);
+    return () => this.#waiters.delete(ready);
+  }
+
+  onChange(changed: () => void): () => void {
+    this.#listeners.add(changed);
+    return () => this.#listeners.delete(changed);
+  }
+}

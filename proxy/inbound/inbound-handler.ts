@@ -1,0 +1,144 @@
+// Requests of other proxies for the app of this workload.
+import type { Clock } from "../../core/clock.ts";
+import type { MeshErrorCode } from "../../core/errors.ts";
+import type { Identity } from "../../core/identity.ts";
+import type { CancelConnect, Transport } from "../../transport/transport.ts";
+import { ClientConnection, type TryFailure } from "../http1/client-connection.ts";
+import type { ConnectionPool } from "../http1/connection-pool.ts";
+import type { Engine, RequestHandler, ServedRequest, Verdict } from "../http1/engine.ts";
+import { type Head, OPTIONS } from "../http1/head.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Admission } from "./admission.ts";
+
+export interface InboundState {
+  readonly peer: Identity;
+  /** Port of the app. */
+  readonly port: number;
+  readonly row: number;
+  /** Field lines added to each request. */
+  readonly added: Buffer;
+  dialing: CancelConnect | undefined;
+  retried: boolean;
+  /** A new connection: the pooled one was dead. */
+  fresh: boolean;
+}
+
+export interface InboundDeps {
+  readonly engine: Engine;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly admission: Admission;
+  readonly appHost: string;
+  readonly connectMs: number;
+  /** Connections to the app by port. */
+  readonly pool: (port: number) => ConnectionPool;
+}
+
+type Connection = ServedRequest<InboundState>;
+
+export class InboundHandler implements RequestHandler<InboundState> {
+  readonly #deps: InboundDeps;
+
+  constructor(deps: InboundDeps) {
+    this.#deps = deps;
+  }
+
+  route(connection: Connection, head: Head, b: Buffer): Verdict {
+    const { rewrite } = this.#deps.engine;
+    const { state } = connection;
+    state.retried = false;
+    state.fresh = false;
+    // Asked for each request: an export may end while a connection is open.
+    if (!this.#deps.admission.allows(state.peer, state.port)) {
+      return {
+        status: 403,
+        code: "PROXY_DENIED",
+        message: `Cannot let ${state.peer} call port ${state.port}: it is not exported to it.`,
+      };
+    }
+    const first = b[head.targetStart];
+    const asterisk = first === 42 && head.method === OPTIONS && head.targetEnd - head.targetStart === 1;
+    // Our outbound side sends nothing else, and an app should not have to tell absolute-form from a path.
+    if (first !== 47 && !asterisk) {
+      return { status: 400, code: "PROXY_BAD_REQUEST", message: "Cannot read the request: its target is not a path." };
+    }
+    rewrite.targetStart = head.targetStart;
+    rewrite.targetEnd = head.targetEnd;
+    rewrite.host = undefined;
+    rewrite.added = state.added;
+    return "routed";
+  }
+
+  dispatch(connection: Connection): void {
+    const { state } = connection;
+    const { transport, appHost, connectMs, engine } = this.#deps;
+    const pool = this.#deps.pool(state.port);
+    const pooled = state.fresh ? undefined : pool.acquire();
+    if (pooled !== undefined) {
+      connection.attach(pooled);
+      return;
+    }
+    state.dialing = transport.connectTcp(
+      { host: appHost, port: state.port, timeoutMs: connectMs },
+      (stream) => {
+        state.dialing = undefined;
+        const made = new ClientConnection(stream, pool, engine.responseHead);
+        pool.add(made);
+        connection.attach(made);
+        return stream.user;
+      },
+      (error) => {
+        state.dialing = undefined;
+        engine.log.debug("inbound.connect.failed", { port: state.port, error: error.message });
+        this.#refuse(connection, "PROXY_CONNECT_FAILED", "it takes no connection.");
+      },
+    );
+  }
+
+  #refuse(connection: Connection, code: MeshErrorCode, why: string): void {
+    connection.fail({ status: 502, code, message: `Cannot reach the app on port ${connection.state.port}: ${why}` });
+  }
+
+  failed(connection: Connection, failure: TryFailure, used: ClientConnection): void {
+    const { state } = connection;
+    // The app closed a connection that idled just as the request went out: that is no fault of either.
+    if (failure === "reset" && used.uses > 1 && !state.retried && connection.idempotent && connection.replayable) {
+      state.retried = true;
+      state.fresh = true;
+      used.pool.dropIdle();
+      this.dispatch(connection);
+    } else if (failure === "malformed")
+      this.#refuse(connection, "PROXY_BAD_RESPONSE", "its answer breaks HTTP's framing rules.");
+    else this.#refuse(connection, "PROXY_RESET", "it closed the connection before it answered.");
+  }
+
+  cancel(connection: Connection): void {
+    connection.state.dialing?.();
+    connection.state.dialing = undefined;
+  }
+
+  rejects(): boolean {
+    return false;
+  }
+
+  answered(): void {}
+
+  finished(connection: Connection, status: number): void {
+    this.#deps.metrics.request(connection.state.row, status, this.#deps.clock.nowMs() - connection.startMs);
+  }
+
+  /** Between proxies a tunnel is asked for in the preface, so CONNECT never gets this far. */
+  tunnel(connection: Connection): void {
+    connection.stream.destroy();
+  }
+
+  bytes(connection: Connection, fromClient: boolean, count: number): void {
+    this.#deps.metrics.bytes(connection.state.row, fromClient, count);
+  }
+
+  /** The app may not speak for the mesh. */
+  trusted(): boolean {
+    return false;
+  }
+}

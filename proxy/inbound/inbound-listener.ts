@@ -1,0 +1,195 @@
+import { type Identity, identityParts } from "../../core/identity.ts";
+import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
+import { WheelTimer } from "../../transport/timer-wheel.ts";
+import type { Listener } from "../../transport/transport.ts";
+import { ServerConnection } from "../http1/server-connection.ts";
+import { splice } from "../http1/splice.ts";
+import type { MeshTls } from "../mesh-tls.ts";
+import { HTTP1, MESH_ALPN, OPAQUE, PREFACE_BYTES, type Preface, readPreface } from "../preface.ts";
+import { type InboundDeps, InboundHandler, type InboundState } from "./inbound-handler.ts";
+
+export interface InboundListenerDeps extends InboundDeps {
+  readonly tls: MeshTls;
+  readonly host: string;
+  readonly port: number;
+  /** From the end of the handshake to the end of the preface. */
+  readonly prefaceMs: number;
+  /** For the first state of control, where the answer depends on it. */
+  readonly stateMs: number;
+}
+
+const MAX_EARLY_BYTES = 131_072;
+
+/** Accepts mTLS from other proxies and passes what they are let to the app. @throws MeshError PORT_IN_USE */
+export async function listenInbound(deps: InboundListenerDeps): Promise<Listener> {
+  const { transport, tls, engine } = deps;
+  const handler = new InboundHandler(deps);
+  return await transport.listenTls(
+    {
+      host: deps.host,
+      port: deps.port,
+      maxConnections: engine.limits.maxConnections,
+      settings: () => tls.server(),
+      alpn: [MESH_ALPN],
+      verify: (chain, socket) => tls.verify(chain, socket),
+      onRefused: (error, remoteAddress) =>
+        engine.log.debug("inbound.handshake.refused", { code: error.code, error: error.message, remoteAddress }),
+    },
+    (stream, peer) => new Greeting(stream, peer.verified, deps, handler),
+  );
+}
+
+/** A connection until its preface is read and judged. */
+class Greeting implements ByteStreamUser {
+  readonly #stream: ByteStream;
+  readonly #peer: Identity;
+  readonly #deps: InboundListenerDeps;
+  readonly #handler: InboundHandler;
+  readonly #timer: WheelTimer;
+  #early: Buffer = Buffer.alloc(0);
+  #preface: Preface | undefined;
+  #stopWaiting: (() => void) | undefined;
+  #ended = false;
+
+  constructor(stream: ByteStream, peer: Identity, deps: InboundListenerDeps, handler: InboundHandler) {
+    this.#stream = stream;
+    this.#peer = peer;
+    this.#deps = deps;
+    this.#handler = handler;
+    this.#timer = new WheelTimer(() => this.#expired());
+    deps.engine.connections.add(this);
+    deps.transport.wheel.arm(this.#timer, deps.prefaceMs);
+  }
+
+  onRead(buffer: Buffer, length: number): void {
+    this.#early = Buffer.concat([this.#early, buffer.subarray(0, length)]);
+    if (this.#preface !== undefined) {
+      if (this.#early.length > MAX_EARLY_BYTES) this.#stream.pause();
+      return;
+    }
+    if (this.#early.length < PREFACE_BYTES) return;
+    this.#preface = readPreface(this.#early);
+    if (this.#preface === undefined) {
+      this.#deps.engine.log.debug("inbound.preface.invalid", { identity: this.#peer });
+      this.#stream.destroy(undefined, true);
+      return;
+    }
+    this.#early = this.#early.subarray(PREFACE_BYTES);
+    if (!this.#deps.admission.undecided(this.#peer, this.#preface.port)) {
+      this.#judge(this.#preface);
+      return;
+    }
+    const { wheel } = this.#deps.transport;
+    wheel.arm(this.#timer, this.#deps.stateMs);
+    this.#stopWaiting = this.#deps.admission.wait(() => this.#expired());
+  }
+
+  #expired(): void {
+    this.#stopWaiting?.();
+    this.#stopWaiting = undefined;
+    if (this.#preface === undefined || this.#stream.closed) this.#stream.destroy();
+    else this.#judge(this.#preface);
+  }
+
+  #judge(preface: Preface): void {
+    const { admission, engine, metrics, transport } = this.#deps;
+    transport.wheel.disarm(this.#timer);
+    engine.connections.delete(this);
+    const { port, protocol } = preface;
+    const peer = this.#peer;
+    const allowed = admission.allows(peer, port);
+    if (!allowed) engine.log.info("inbound.denied", { identity: peer, port });
+    if (!allowed && protocol === OPAQUE) {
+      this.#stream.destroy(undefined, true);
+      return;
+    }
+    const { trustDomain } = identityParts(peer);
+    const row = metrics.row({
+      direction: "inbound",
+      authority: authorityOf(admission.serviceOf(port), port),
+      peer,
+      cluster: trustDomain,
+    });
+    metrics.opened(row);
+    if (protocol === HTTP1) this.#serveHttp(port, row);
+    else this.#serveOpaque(port, row);
+  }
+
+  #serveHttp(port: number, row: number): void {
+    const { engine, metrics } = this.#deps;
+    const added = Buffer.from(`x-causeway-client-id: ${this.#peer}\r\n`, "latin1");
+    const state: InboundState = {
+      peer: this.#peer,
+      port,
+      row,
+      added,
+      dialing: undefined,
+      retried: false,
+      fresh: false,
+    };
+    const connection = new ServerConnection(this.#stream, engine, this.#handler, state);
+    connection.onGone = () => metrics.closed(row);
+    this.#stream.user = connection;
+    this.#stream.resume();
+    if (this.#early.length > 0) connection.onRead(this.#early, this.#early.length);
+    if (this.#ended) connection.onEnd();
+  }
+
+  #serveOpaque(port: number, row: number): void {
+    const { transport, appHost, connectMs, metrics, engine, admission } = this.#deps;
+    const stream = this.#stream;
+    const tunnel = {
+      drain() {},
+      destroy: () => stream.destroy(undefined, true),
+    };
+    engine.connections.add(tunnel);
+    const stop = admission.onChange(() => {
+      if (!admission.allows(this.#peer, port)) tunnel.destroy();
+    });
+    const over = () => {
+      stop();
+      engine.connections.delete(tunnel);
+      metrics.closed(row);
+    };
+    const cancel = transport.connectTcp(
+      { host: appHost, port, timeoutMs: connectMs },
+      (app) => {
+        if (this.#early.length > 0) app.write(this.#early, 0, this.#early.length);
+        if (this.#ended) app.end();
+        splice(stream, app, { onBytes: (fromPeer, count) => metrics.bytes(row, fromPeer, count), onDone: over });
+        return app.user;
+      },
+      () => stream.destroy(undefined, true),
+    );
+    this.onClose = () => {
+      cancel();
+      over();
+    };
+  }
+
+  onEnd(): void {
+    this.#ended = true;
+    if (this.#preface === undefined) this.#stream.destroy();
+  }
+
+  onDrain(): void {}
+
+  onClose = (): void => {
+    this.#deps.transport.wheel.disarm(this.#timer);
+    this.#stopWaiting?.();
+    this.#deps.engine.connections.delete(this);
+  };
+
+  /** A connection that was not used yet is not waited for. */
+  drain(): void {
+    this.#stream.destroy();
+  }
+
+  destroy(): void {
+    this.#stream.destroy(undefined, true);
+  }
+}
+
+function authorityOf(service: string, port: number): string {
+  return service === "" ? `:${port}` : `${service}:${port}`;
+}

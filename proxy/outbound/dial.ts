@@ -1,0 +1,130 @@
+import type { Clock } from "../../core/clock.ts";
+import { asMeshError, type MeshError } from "../../core/errors.ts";
+import { parseIdentity, parseTrustDomain } from "../../core/identity.ts";
+import type { Random } from "../../core/random.ts";
+import type { ByteStream } from "../../transport/byte-stream.ts";
+import type { CancelConnect, Transport } from "../../transport/transport.ts";
+import type { Endpoint, GatewayTarget } from "../balance/endpoint.ts";
+import { observe } from "../balance/peak-ewma.ts";
+import type { Service } from "../balance/service.ts";
+import type { MeshTls } from "../mesh-tls.ts";
+import { MESH_ALPN, type PrefaceProtocol, writePreface } from "../preface.ts";
+import { admit, fail, release, succeed } from "../resilience/breaker.ts";
+
+export interface DialDeps {
+  readonly transport: Transport;
+  readonly tls: MeshTls;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** TCP and handshake together. */
+  readonly connectMs: number;
+}
+
+/** Whose fault a failed dial is: a gateway that takes no connection says nothing about the endpoint behind it. */
+export type Blame = "endpoint" | "gateway";
+
+/**
+ * Opens a connection on which `protocol` can be spoken to the app behind `endpoint`: plain, mTLS to its proxy, or
+ * mTLS through a gateway of its group, with the preface sent. One of the callbacks runs, later.
+ */
+export function dial(
+  deps: DialDeps,
+  service: Service,
+  endpoint: Endpoint,
+  protocol: PrefaceProtocol,
+  onConnect: (stream: ByteStream) => void,
+  onFailure: (error: MeshError, blame: Blame) => void,
+): CancelConnect {
+  const { transport, tls, connectMs } = deps;
+  const { address, port, proxyPort, identity, routeName } = endpoint.spec;
+  if (proxyPort === 0 && routeName === "") {
+    const options = { host: address, port, timeoutMs: connectMs };
+    return transport.connectTcp(
+      options,
+      (stream) => begun(stream, onConnect),
+      (error) => onFailure(error, "endpoint"),
+    );
+  }
+  const gateway = routeName === "" ? undefined : service.gateway(endpoint.group);
+  if (routeName !== "" && gateway === undefined) {
+    const error = asMeshError(
+      new Error("no gateway of the cluster takes connections"),
+      "PROXY_CONNECT_FAILED",
+      "connect",
+    );
+    return deps.clock.after(0, () => onFailure(error, "gateway"));
+  }
+  const report = gateway === undefined ? undefined : watchGateway(deps, gateway);
+  try {
+    const trustDomain = parseTrustDomain(endpoint.group.trustDomain);
+    const expected = parseIdentity(identity);
+    const servername = routeName === "" ? trustDomain : routeName;
+    const cancel = transport.connectTls(
+      {
+        host: gateway?.host ?? address,
+        port: gateway?.port ?? proxyPort,
+        timeoutMs: connectMs,
+        servername,
+        settings: tls.client(trustDomain),
+        alpn: [MESH_ALPN],
+        sessionKey: tls.sessionKey(trustDomain, identity, servername),
+        verify: (chain, socket) => tls.verify(chain, socket, expected),
+      },
+      (stream) => {
+        report?.("connected");
+        const preface = writePreface({ protocol, port });
+        stream.write(preface, 0, preface.length);
+        return begun(stream, onConnect);
+      },
+      (error) => {
+        const reached = error.code !== "PROXY_CONNECT_FAILED";
+        report?.(reached ? "connected" : "failed");
+        onFailure(error, reached || gateway === undefined ? "endpoint" : "gateway");
+      },
+    );
+    return () => {
+      report?.("cancelled");
+      cancel();
+    };
+  } catch (error) {
+    report?.("cancelled");
+    const failure = asMeshError(error, "PROXY_CONNECT_FAILED", `connect to ${identity}`);
+    return deps.clock.after(0, () => onFailure(failure, "endpoint"));
+  }
+}
+
+/** The callee becomes the stream's user; transport is told who that is. */
+function begun(stream: ByteStream, onConnect: (stream: ByteStream) => void): ByteStream["user"] {
+  onConnect(stream);
+  return stream.user;
+}
+
+function watchGateway(
+  { clock, random }: DialDeps,
+  gateway: GatewayTarget,
+): (end: "connected" | "failed" | "cancelled") => void {
+  const sinceMs = clock.nowMs();
+  let open = true;
+  gateway.load.pending++;
+  admit(gateway.breaker, sinceMs);
+  return (end) => {
+    if (!open) return;
+    open = false;
+    gateway.load.pending--;
+    const nowMs = clock.nowMs();
+    switch (end) {
+      case "connected":
+        observe(gateway.load, nowMs - sinceMs, nowMs);
+        succeed(gateway.breaker);
+        return;
+      case "failed":
+        fail(gateway.breaker, true, nowMs, random);
+        return;
+      case "cancelled":
+        release(gateway.breaker, nowMs);
+        return;
+      default:
+        end satisfies never;
+    }
+  };
+}

@@ -1,0 +1,83 @@
+import { parseIdentity, parseTrustDomain } from "../../core/identity.ts";
+import type { LinkHealth } from "../../core/link.ts";
+import type { Endpoint__Output } from "../../protos/gen/causeway/discovery/v1/Endpoint.ts";
+import type { LinkState__Output } from "../../protos/gen/causeway/discovery/v1/LinkState.ts";
+import type { ServiceState__Output } from "../../protos/gen/causeway/discovery/v1/ServiceState.ts";
+import type { EndpointSpec } from "../balance/endpoint.ts";
+import type { GroupSpec, LinkTable, ServiceSpec } from "../balance/service.ts";
+import { parseAuthority } from "../http1/authority.ts";
+
+const MAX_GROUPS = 256;
+const MAX_ENDPOINTS = 1_000;
+const MAX_GATEWAYS = 32;
+const MAX_LINKS = 4_096;
+
+const HEALTH: Readonly<Record<LinkState__Output["health"], LinkHealth>> = {
+  HEALTH_UNKNOWN: "unknown",
+  HEALTH_ALIVE: "alive",
+  HEALTH_SUSPECT: "suspect",
+  HEALTH_DEAD: "dead",
+  HEALTH_RECOVERING: "recovering",
+};
+
+/** An endpoint from the wire; undefined where it could not be verified or dialled. */
+function endpointFrom(wire: Endpoint__Output): EndpointSpec | undefined {
+  const { id, address, port, proxyPort, identity, routeName, ready } = wire;
+  const secured = proxyPort > 0 || routeName !== "";
+  try {
+    if (secured) parseIdentity(identity);
+  } catch {
+    return undefined;
+  }
+  if (port < 1 || port > 65_535 || proxyPort > 65_535 || (routeName === "" && address === "")) return undefined;
+  return { id, address, port, proxyPort, identity: secured ? identity : "", routeName, ready };
+}
+
+/** Control's state of `authority`, bounded and checked: what cannot be used is left out. */
+export function serviceFrom(wire: ServiceState__Output): ServiceSpec {
+  const { namespace, name, appProtocol } = wire;
+  const base = { namespace, name, appProtocol, federated: wire.federated };
+  if (wire.kind === "KIND_EXTERNAL") return externalService(wire.authority);
+  if (wire.kind !== "KIND_SERVICE") return { ...base, kind: "notFound", groups: [] };
+  const groups = wire.groups.slice(0, MAX_GROUPS).flatMap((group): readonly GroupSpec[] => {
+    const { cluster } = group;
+    const endpoints = group.endpoints.slice(0, MAX_ENDPOINTS).flatMap((endpoint) => endpointFrom(endpoint) ?? []);
+    const gateways = group.gateways
+      .slice(0, MAX_GATEWAYS)
+      .filter(({ host, port }) => host !== "" && port > 0 && port < 65_536);
+    try {
+      return [{ cluster, trustDomain: parseTrustDomain(group.trustDomain), endpoints, gateways }];
+    } catch {
+      // Without a trust domain nobody there could be verified; plain endpoints need none.
+      const plain = endpoints.filter(({ proxyPort, routeName }) => proxyPort === 0 && routeName === "");
+      return [{ cluster, trustDomain: "", endpoints: plain, gateways: [] }];
+    }
+  });
+  return { ...base, kind: "service", groups };
+}
+
+/** A name outside of the mesh: one plain endpoint, which DNS finds. */
+function externalService(authority: string): ServiceSpec {
+  const parsed = parseAuthority(authority, 80);
+  const base = { namespace: "", name: "", appProtocol: "", federated: false } as const;
+  if (parsed === undefined) return { ...base, kind: "notFound", groups: [] };
+  const { host, port } = parsed;
+  const endpoint: EndpointSpec = {
+    id: "",
+    address: host,
+    port,
+    proxyPort: 0,
+    identity: "",
+    routeName: "",
+    ready: true,
+  };
+  return { ...base, kind: "external", groups: [{ cluster: "", trustDomain: "", endpoints: [endpoint], gateways: [] }] };
+}
+
+export function linksFrom(wire: readonly LinkState__Output[]): LinkTable {
+  return new Map(
+    wire
+      .slice(0, MAX_LINKS)
+      .map(({ cluster, health, ramp }) => [cluster, { health: HEALTH[health] ?? "unknown", ramp: Number(ramp) || 0 }]),
+  );
+}

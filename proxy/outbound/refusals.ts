@@ -1,0 +1,36 @@
+import type { MeshErrorCode } from "../../core/errors.ts";
+import type { TryFailure } from "../http1/client-connection.ts";
+import type { Refusal } from "../http1/engine.ts";
+import type { OutboundState } from "./outbound-state.ts";
+
+/** The one place where a failure to reach a service becomes HTTP. */
+export function refusalFor(
+  authority: string,
+  failure: TryFailure | undefined,
+  state: Pick<OutboundState, "dialError" | "refusal">,
+): Refusal {
+  const to = (status: number, code: MeshErrorCode, why: string): Refusal => ({
+    status,
+    code,
+    message: `Cannot reach ${authority}: ${why}`,
+  });
+  switch (failure) {
+    case undefined:
+      return to(503, "PROXY_NO_ENDPOINTS", "no endpoint can take the request. Check mesh services and mesh links.");
+    case "connect":
+      return to(503, "PROXY_CONNECT_FAILED", state.dialError?.message ?? "no connection could be made.");
+    case "reset":
+    case "abandoned":
+      return to(502, "PROXY_RESET", "the connection ended before the answer.");
+    case "malformed":
+      return to(502, "PROXY_BAD_RESPONSE", "the answer breaks HTTP's framing rules.");
+    case "refused":
+      return to(
+        502,
+        state.refusal === "PROXY_RESET" ? "PROXY_RESET" : "PROXY_CONNECT_FAILED",
+        "its proxy cannot reach the app.",
+      );
+    default:
+      return failure satisfies never;
+  }
+}

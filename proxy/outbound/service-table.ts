@@ -1,0 +1,205 @@
+import type { Clock } from "../../core/clock.ts";
+import type { Random } from "../../core/random.ts";
+import type { Endpoint, EndpointSpec, GatewayTarget, Group } from "../balance/endpoint.ts";
+import { createLoad } from "../balance/peak-ewma.ts";
+import { type LinkTable, Service, type ServiceDeps, type ServiceSpec } from "../balance/service.ts";
+import { ConnectionPool } from "../http1/connection-pool.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import { createBreaker } from "../resilience/breaker.ts";
+
+export interface ServiceTableOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly metrics: Metrics;
+  /** Asks control for an authority, or no longer. */
+  readonly subscribe: (authority: string) => void;
+  readonly unsubscribe: (authority: string) => void;
+  /** How long the first request for a name waits for control. */
+  readonly lookupMs: number;
+  readonly maxAuthorities: number;
+}
+
+/** An authority that was asked for. Without `service` control has not answered yet. */
+export interface Entry {
+  readonly authority: string;
+  service: Service | undefined;
+  lastUsedMs: number;
+  /** Control did not answer in time; the next request waits anew. */
+  expired: boolean;
+  /** Evicted: look the authority up again. */
+  gone: boolean;
+}
+
+interface Waiting extends Entry {
+  waiters: Set<() => void>;
+  cancel: (() => void) | undefined;
+}
+
+const IDLE_MS = 300_000;
+
+/** The services that the app talks to, by authority; bounded: what was not used for longest goes first. */
+export class ServiceTable {
+  readonly #options: ServiceTableOptions;
+  readonly #entries = new Map<string, Waiting>();
+  readonly #gateways = new Map<string, GatewayTarget>();
+  readonly #deps: ServiceDeps;
+  #links: LinkTable = new Map();
+
+  constructor(options: ServiceTableOptions) {
+    const { clock, random, metrics } = options;
+    this.#options = options;
+    this.#deps = {
+      clock,
+      random,
+      links: () => this.#links,
+      gateway: (host, port) => this.#gateway(host, port),
+      endpoint: (spec: EndpointSpec, group: Group, authority: string): Endpoint => ({
+        spec,
+        group,
+        load: createLoad(clock.nowMs()),
+        breaker: createBreaker(),
+        pool: new ConnectionPool(clock),
+        row: metrics.row({ direction: "outbound", authority, peer: spec.identity, cluster: group.cluster }),
+      }),
+    };
+  }
+
+  get links(): LinkTable {
+    return this.#links;
+  }
+
+  /** Entries with an answer. */
+  *services(): Iterable<Service> {
+    for (const { service } of this.#entries.values()) if (service !== undefined) yield service;
+  }
+
+  get gateways(): Iterable<GatewayTarget> {
+    return this.#gateways.values();
+  }
+
+  /** The entry of `authority`, which is subscribed to from now on; undefined where the table is full of busy ones. */
+  lookup(authority: string): Entry | undefined {
+    const known = this.#entries.get(authority);
+    const nowMs = this.#options.clock.nowMs();
+    if (known !== undefined) {
+      known.lastUsedMs = nowMs;
+      return known;
+    }
+    if (this.#entries.size >= this.#options.maxAuthorities && !this.#evict()) return undefined;
+    const entry: Waiting = {
+      authority,
+      service: undefined,
+      lastUsedMs: nowMs,
+      expired: false,
+      gone: false,
+      waiters: new Set(),
+      cancel: undefined,
+    };
+    this.#entries.set(authority, entry);
+    this.#options.subscribe(authority);
+    return entry;
+  }
+
+  /** Calls `ready` once control has answered, or the time for that is over (`expired`). */
+  wait(authority: string, ready: () => void): void {
+    const entry = this.#entries.get(authority);
+    if (entry === undefined) {
+      ready();
+      return;
+    }
+    entry.waiters.add(ready);
+    entry.expired = false;
+    entry.cancel ??= this.#options.clock.after(this.#options.lookupMs, () => {
+      entry.expired = true;
+      this.#wake(entry);
+    });
+  }
+
+  /** Forgets that an expiry was seen, so that a later request waits again. */
+  #wake(entry: Waiting): void {
+    entry.cancel?.();
+    entry.cancel = undefined;
+    const { waiters } = entry;
+    entry.waiters = new Set();
+    for (const ready of waiters) ready();
+    entry.expired = false;
+  }
+
+  /** Control's newest state of `authority`. */
+  apply(authority: string, spec: ServiceSpec): void {
+    const entry = this.#entries.get(authority);
+    if (entry === undefined) return;
+    if (entry.service === undefined) entry.service = new Service(authority, spec, this.#deps);
+    else entry.service.apply(spec);
+    this.#wake(entry);
+  }
+
+  /** Control's newest state of all links; what waits on one that just died is sent elsewhere. */
+  applyLinks(links: LinkTable): void {
+    const died = new Set(
+      [...links]
+        .filter(([cluster, { health }]) => health === "dead" && this.#links.get(cluster)?.health !== "dead")
+        .map(([cluster]) => cluster),
+    );
+    this.#links = links;
+    if (died.size === 0) return;
+    for (const service of this.services()) {
+      if (!service.spec.federated) continue;
+      for (const group of service.groups) {
+        if (!died.has(group.cluster)) continue;
+        for (const endpoint of group.endpoints) endpoint.pool.abandonBusy();
+      }
+    }
+  }
+
+  /** Forgets authorities that nobody asked for in 5 minutes, closes what idles. */
+  sweep(): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.waiters.size === 0 && nowMs - entry.lastUsedMs >= IDLE_MS && !busy(entry)) this.#forget(entry);
+      else for (const endpoint of endpointsOf(entry)) endpoint.pool.sweep();
+    }
+    const used = new Set([...this.services()].flatMap((service) => service.groups.flatMap((group) => group.gateways)));
+    for (const [key, gateway] of this.#gateways) if (!used.has(gateway)) this.#gateways.delete(key);
+  }
+
+  destroy(): void {
+    for (const entry of this.#entries.values()) {
+      entry.cancel?.();
+      entry.service?.destroy();
+    }
+    this.#entries.clear();
+  }
+
+  #evict(): boolean {
+    const idle = [...this.#entries.values()].filter((entry) => entry.waiters.size === 0 && !busy(entry));
+    const oldest = idle.sort((a, b) => a.lastUsedMs - b.lastUsedMs)[0];
+    if (oldest === undefined) return false;
+    this.#forget(oldest);
+    return true;
+  }
+
+  #forget(entry: Waiting): void {
+    this.#entries.delete(entry.authority);
+    entry.gone = true;
+    this.#options.unsubscribe(entry.authority);
+    entry.service?.close();
+  }
+
+  #gateway(host: string, port: number): GatewayTarget {
+    const key = `${host}:${port}`;
+    const known = this.#gateways.get(key);
+    if (known !== undefined) return known;
+    const gateway = { host, port, load: createLoad(this.#options.clock.nowMs()), breaker: createBreaker() };
+    this.#gateways.set(key, gateway);
+    return gateway;
+  }
+}
+
+function endpointsOf(entry: Entry): Endpoint[] {
+  return entry.service?.groups.flatMap((group) => [...group.endpoints]) ?? [];
+}
+
+function busy(entry: Entry): boolean {
+  return endpointsOf(entry).some((endpoint) => endpoint.load.pending > 0);
+}

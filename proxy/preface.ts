@@ -1,0 +1,30 @@
+/** What follows on the connection after the preface. */
+export const HTTP1 = 1;
+export const OPAQUE = 2;
+export type PrefaceProtocol = typeof HTTP1 | typeof OPAQUE;
+
+export const PREFACE_BYTES = 7;
+const MAGIC = [0x43, 0x57, 0x59, 0x31] as const;
+
+export interface Preface {
+  readonly protocol: PrefaceProtocol;
+  /** Port of the app. */
+  readonly port: number;
+}
+
+/** ALPN of connections that begin with a preface. */
+export const MESH_ALPN = "causeway/1";
+
+/** `CWY1`, the protocol, the target port in 16 bits: sent once, by the client side. */
+export function writePreface({ protocol, port }: Preface): Buffer {
+  return Buffer.from([...MAGIC, protocol, port >> 8, port & 0xff]);
+}
+
+/** The preface at the start of `b`; undefined where it is none. Needs PREFACE_BYTES. */
+export function readPreface(b: Buffer): Preface | undefined {
+  for (const [i, byte] of MAGIC.entries()) if (b[i] !== byte) return undefined;
+  const protocol = b[4];
+  const port = b.readUInt16BE(5);
+  if ((protocol !== HTTP1 && protocol !== OPAQUE) || port === 0) return undefined;
+  return { protocol, port };
+}

@@ -1,0 +1,51 @@
+import type { MeshErrorCode } from "../../core/errors.ts";
+import type { TryFailure } from "../http1/client-connection.ts";
+
+/** Tries of one request that may have reached an app, the first one included. */
+export const MAX_TRIES = 3;
+/**
+ * Attempts of one request, those included that never reached an app. Those are free: with every local endpoint
+ * killed at once a request may meet several refused connections before it finds a live cluster.
+ */
+const MAX_ATTEMPTS = 10;
+
+/** What a failed try was, as far as a retry depends on it. */
+export interface FailedTry {
+  readonly failure: TryFailure;
+  /** The other proxy's code, where it refused. */
+  readonly code: string | undefined;
+  readonly idempotent: boolean;
+  /** Everything of the request that was sent is still held. */
+  readonly replayable: boolean;
+  readonly attempts: number;
+  /** Retries of sent requests that are left to this one, hops before it included. */
+  readonly retriesLeft: number;
+}
+
+/** Codes with which an inbound proxy says that the app did not get the request. */
+const NOT_DELIVERED: ReadonlySet<string> = new Set<MeshErrorCode>(["PROXY_CONNECT_FAILED", "PROXY_OVERLOADED"]);
+/** Codes with which it says that the app got it and did not answer. */
+const NOT_ANSWERED: ReadonlySet<string> = new Set<MeshErrorCode>(["PROXY_RESET"]);
+
+/** Whether an answer with this code from a proxy of the mesh counts as a failed try. */
+export function isFailedTry(code: string): boolean {
+  return NOT_DELIVERED.has(code) || NOT_ANSWERED.has(code);
+}
+
+/** Whether no app can have seen the request. */
+export function neverDelivered({ failure, code }: Pick<FailedTry, "failure" | "code">): boolean {
+  return failure === "connect" || (failure === "refused" && code !== undefined && NOT_DELIVERED.has(code));
+}
+
+/**
+ * `free`: send it again, nobody got it. `budgeted`: send it again if the budget allows. `no`: give up. A request that
+ * an app may have seen goes out again only where its method is idempotent (RFC 9110 section 9.2.2).
+ */
+export function retryOf(failed: FailedTry): "free" | "budgeted" | "no" {
+  if (!failed.replayable || failed.attempts >= MAX_ATTEMPTS) return "no";
+  if (neverDelivered(failed)) return "free";
+  if (!failed.idempotent || failed.failure === "malformed") return "no";
+  // A link that dies takes many requests with it at once; that must not use up what single faults need.
+  if (failed.failure === "abandoned") return "free";
+  return failed.retriesLeft > 0 ? "budgeted" : "no";
+}

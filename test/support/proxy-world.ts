@@ -1,0 +1,274 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { systemClock } from "../../core/clock.ts";
+import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
+import { silentLog } from "../../core/log.ts";
+import { seededRandom } from "../../core/random.ts";
+import type { TrustBundle } from "../../core/trust-bundle.ts";
+import { notAfterMs } from "../../identity/certificate.ts";
+import { issueLeaf } from "../../identity/certificate-authority.ts";
+import { parseCsr } from "../../identity/csr.ts";
+import { type GrpcListener, listenGrpc } from "../../identity/grpc-server.ts";
+import { encodeTrust } from "../../identity/trust-state.ts";
+import type { DiscoveryHandlers } from "../../protos/gen/causeway/discovery/v1/Discovery.ts";
+import type { InboundState } from "../../protos/gen/causeway/discovery/v1/InboundState.ts";
+import type { LinkState } from "../../protos/gen/causeway/discovery/v1/LinkState.ts";
+import type { ServiceState } from "../../protos/gen/causeway/discovery/v1/ServiceState.ts";
+import type { WatchRequest__Output } from "../../protos/gen/causeway/discovery/v1/WatchRequest.ts";
+import type { WatchResponse } from "../../protos/gen/causeway/discovery/v1/WatchResponse.ts";
+import type { IdentityHandlers } from "../../protos/gen/causeway/identity/v1/Identity.ts";
+import { loadDiscovery, loadIdentity } from "../../protos/load.ts";
+import { type ProxyOptions, type RunningProxy, startProxy } from "../../proxy/start-proxy.ts";
+import { createTestMesh, type TestMesh } from "./mesh-identity.ts";
+
+type WatchCall = ServerDuplexStream<WatchRequest__Output, WatchResponse>;
+
+/** A scripted control: signs what it is asked to, and says what the test tells it to. */
+export interface FakeControl {
+  readonly address: string;
+  readonly mesh: TestMesh;
+  /** Authorities that proxies have subscribed to. */
+  readonly subscribed: ReadonlySet<string>;
+  readonly watchers: number;
+  service(state: ServiceState): void;
+  /** Answers whatever was not scripted. */
+  fallback(answer: (authority: string) => ServiceState | undefined): void;
+  links(links: readonly LinkState[]): void;
+  inbound(address: string, state: InboundState): void;
+  close(): Promise<void>;
+}
+
+export async function startFakeControl(
+  mesh: TestMesh,
+  peers: readonly TrustBundle[],
+  signal: AbortSignal,
+  port = 0,
+): Promise<FakeControl> {
+  const own = await mesh.workload(
+    mesh.identity(SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.control),
+    peers,
+    systemClock,
+    signal,
+  );
+  const services = new Map<string, ServiceState>();
+  const inbounds = new Map<string, InboundState>();
+  const subscribed = new Set<string>();
+  const calls = new Map<WatchCall, { address: string; authorities: Set<string> }>();
+  let links: readonly LinkState[] = [];
+  let fallback: (authority: string) => ServiceState | undefined = () => undefined;
+  const stateOf = (authority: string) => services.get(authority) ?? fallback(authority);
+  const subscribe = (call: WatchCall, authorities: readonly string[]) => {
+    for (const authority of authorities) {
+      subscribed.add(authority);
+      calls.get(call)?.authorities.add(authority);
+      const state = stateOf(authority);
+      if (state !== undefined) call.write({ service: { ...state, authority } });
+    }
+  };
+  const greet = (call: WatchCall, address: string) => {
+    const known = calls.get(call);
+    if (known !== undefined) known.address = address;
+    if (links.length > 0) call.write({ links: { links: [...links] } });
+    const inbound = inbounds.get(address);
+    if (inbound !== undefined) call.write({ inbound });
+  };
+  const listener: GrpcListener = await listenGrpc({
+    host: "127.0.0.1",
+    port,
+    source: own.source,
+    trust: own.trust,
+    clock: systemClock,
+    log: silentLog,
+    anonymousMethods: ["/causeway.identity.v1.Identity/Certify"],
+    services(server) {
+      const identity: IdentityHandlers = {
+        Certify(call, callback) {
+          const chain = issueLeaf(mesh.authority, parseCsr(call.request.csr), systemClock.wallMs());
+          const [leaf] = chain;
+          callback(null, {
+            chain: chain.map((certificate) => certificate.raw),
+            notAfterMs: leaf === undefined ? 0 : notAfterMs(leaf),
+            trust: encodeTrust(own.trust.bundles.values()),
+          });
+        },
+        WatchTrust(call) {
+          call.write(encodeTrust(own.trust.bundles.values()));
+          call.on("cancelled", () => call.end());
+        },
+      };
+      server.addService(loadIdentity().Identity.service, identity);
+      const discovery: DiscoveryHandlers = {
+        Watch(call) {
+          calls.set(call, { address: "", authorities: new Set() });
+          call.on("data", (message: WatchRequest__Output) => {
+            if (message.hello) greet(call, message.hello.address);
+            if (message.subscribe) subscribe(call, message.subscribe.authorities);
+          });
+          const gone = () => {
+            calls.delete(call);
+            call.end();
+          };
+          call.on("cancelled", gone);
+          call.on("error", gone);
+          call.on("end", gone);
+        },
+      };
+      server.addService(loadDiscovery().Discovery.service, discovery);
+    },
+  });
+  return {
+    address: `127.0.0.1:${listener.port}`,
+    mesh,
+    subscribed,
+    get watchers() {
+      return calls.size;
+    },
+    service(state) {
+      services.set(state.authority ?? "", state);
+      for (const [call, { authorities }] of calls) {
+        if (authorities.has(state.authority ?? "")) call.write({ service: state });
+      }
+    },
+    fallback(answer) {
+      fallback = answer;
+    },
+    links(next) {
+      links = next;
+      for (const call of calls.keys()) call.write({ links: { links: [...links] } });
+    },
+    inbound(address, state) {
+      inbounds.set(address, state);
+      for (const [call, known] of calls) if (known.address === address) call.write({ inbound: state });
+    },
+    close: () => listener.close(0),
+  };
+}
+
+export interface TestApp {
+  readonly port: number;
+  /** TCP connections that were accepted so far. */
+  readonly accepted: number;
+  close(): Promise<void>;
+}
+
+/** An app on loopback. */
+export async function startApp(
+  handle: (request: IncomingMessage, response: ServerResponse) => void,
+  adjust: (server: Server) => void = () => {},
+  host = "127.0.0.1",
+): Promise<TestApp> {
+  const server = createServer(handle);
+  adjust(server);
+  let accepted = 0;
+  server.on("connection", () => accepted++);
+  await new Promise<void>((resolve) => server.listen({ host, port: 0 }, resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    get accepted() {
+      return accepted;
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+export interface AskOptions {
+  readonly method?: string;
+  readonly path?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Buffer;
+  readonly agent?: import("node:http").Agent;
+}
+
+/** One request in absolute-form through the proxy at `proxyPort`, as HTTP_PROXY makes clients send it. */
+export function ask(proxyPort: number, authority: string, options: AskOptions = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      {
+        host: "127.0.0.1",
+        port: proxyPort,
+        method: options.method ?? "GET",
+        path: `http://${authority}${options.path ?? "/"}`,
+        headers: { host: authority, ...options.headers },
+        ...(options.agent === undefined ? { agent: false } : { agent: options.agent }),
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.on("error", reject);
+        response.on("end", () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: Buffer.concat(chunks).toString("utf8"),
+          }),
+        );
+      },
+    );
+    outgoing.on("error", reject);
+    outgoing.end(options.body);
+  });
+}
+
+export interface ProxyWorld {
+  readonly control: FakeControl;
+  readonly signal: AbortSignal;
+  /** A sidecar of `serviceAccount` in namespace `shop`. */
+  proxy(serviceAccount: string, more?: Partial<ProxyOptions>, control?: FakeControl): Promise<RunningProxy>;
+  /** Closed at the end, last first. */
+  later(undo: () => unknown): void;
+  close(): Promise<void>;
+}
+
+/** A cluster's control and as many sidecars as a test wants, in this process. */
+export async function createProxyWorld(cluster = "east", peers: readonly TrustBundle[] = []): Promise<ProxyWorld> {
+  const life = new AbortController();
+  const undo: (() => unknown)[] = [];
+  const folder = await mkdtemp(join(tmpdir(), "causeway-proxy-"));
+  undo.push(() => rm(folder, { recursive: true, force: true }));
+  const tokenFile = join(folder, "token");
+  await writeFile(tokenFile, "a-token\n", { mode: 0o600 });
+  const mesh = await createTestMesh(cluster, systemClock.wallMs());
+  const control = await startFakeControl(mesh, peers, life.signal);
+  undo.push(() => control.close());
+  undo.push(() => life.abort());
+  return {
+    control,
+    signal: life.signal,
+    later: (step) => void undo.push(step),
+    async proxy(serviceAccount, more = {}, by = control) {
+      const proxy = await startProxy(
+        {
+          workload: { namespace: "shop", serviceAccount, pod: `${serviceAccount}-0`, address: serviceAccount },
+          listen: { host: "127.0.0.1", outboundPort: 0, inboundPort: 0, adminPort: 0 },
+          app: { host: "127.0.0.1" },
+          controlAddress: by.address,
+          trustRootsDer: by.mesh.authority.bundle.x509Authorities,
+          tokenFile,
+          trustDomain: by.mesh.authority.trustDomain,
+          adapter: "auto",
+          ...more,
+        },
+        { clock: systemClock, random: seededRandom(7), log: silentLog, signal: life.signal },
+      );
+      undo.push(() => proxy.close());
+      return proxy;
+    },
+    async close() {
+      for (const step of undo.reverse()) await step();
+    },
+  };
+}
