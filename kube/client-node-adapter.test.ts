@@ -8,14 +8,15 @@ import { hasCode, type MeshError } from "../core/errors.ts";
 import type { KubeClient } from "./client.ts";
 import { connectKube } from "./client-node-adapter.ts";
 import { CONFIG_MAPS, LINKS, SERVICES } from "./resources.ts";
-import { failure, object, reply, ScriptedServer } from "./scripted-server.test.ts";
+import { failure, IMPORT_TIMEOUT_MS, object, reply, ScriptedServer } from "./scripted-server.test.ts";
 
 describe("connectKube()", () => {
   let server: ScriptedServer;
   let kube: KubeClient;
   let directory: string;
 
-  before(async () => {
+  before(async function () {
+    this.timeout(IMPORT_TIMEOUT_MS);
     server = await ScriptedServer.start();
     kube = await connectKube({ kubeconfigPath: server.kubeconfigPath, context: "token" });
     directory = await mkdtemp(join(tmpdir(), "adapter-"));

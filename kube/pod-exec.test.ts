@@ -5,7 +5,7 @@ import { PassThrough } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { ExecResult, KubeClient } from "./client.ts";
 import { connectKube } from "./client-node-adapter.ts";
-import { ScriptedServer } from "./scripted-server.test.ts";
+import { IMPORT_TIMEOUT_MS, ScriptedServer } from "./scripted-server.test.ts";
 
 describe("KubeClient.exec()", () => {
   let server: ScriptedServer;
@@ -16,7 +16,8 @@ describe("KubeClient.exec()", () => {
   let run: (socket: WebSocket, request: IncomingMessage) => void;
   let refuse: string | undefined;
 
-  before(async () => {
+  before(async function () {
+    this.timeout(IMPORT_TIMEOUT_MS);
     server = await ScriptedServer.start();
     kube = await connectKube({ kubeconfigPath: server.kubeconfigPath, context: "token", requestTimeoutMs: 2_000 });
     sockets = new WebSocketServer({

@@ -7,7 +7,7 @@ import type { Informer, InformerEvent, KubeClient, KubeObject } from "./client.t
 import { connectKube } from "./client-node-adapter.ts";
 import { type ListWatch, Reflector } from "./reflector.ts";
 import { CONFIG_MAPS } from "./resources.ts";
-import { failure, object, type Recorded, reply, ScriptedServer } from "./scripted-server.test.ts";
+import { failure, IMPORT_TIMEOUT_MS, object, type Recorded, reply, ScriptedServer } from "./scripted-server.test.ts";
 
 describe("Reflector", () => {
   let server: ScriptedServer;
@@ -17,8 +17,10 @@ describe("Reflector", () => {
   let version: string;
   let failures: ((request: Recorded, response: ServerResponse) => void)[];
 
-  before(async () => {
+  before(async function () {
+    this.timeout(IMPORT_TIMEOUT_MS);
     server = await ScriptedServer.start();
+    await connect();
   });
   after(() => server.close());
 

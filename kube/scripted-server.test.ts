@@ -20,6 +20,9 @@ export interface Recorded {
   readonly client: string;
 }
 
+/** For the first `connectKube()` of a run: client-node is a thousand files, each through the TypeScript loader. */
+export const IMPORT_TIMEOUT_MS = 90_000;
+
 export type Handler = (request: Recorded, response: ServerResponse) => void;
 
 /** A watch that a client has opened. */
