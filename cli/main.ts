@@ -85,6 +85,8 @@ export async function run(argv: readonly string[]): Promise<void> {
     for (const sub of command.commands) override(sub);
   };
   override(program);
+  // Our clock's timers keep no process alive; a verb that waits must.
+  const alive = setInterval(() => {}, 2 ** 30);
   try {
     if (argv.length === 0) {
       process.stdout.write(program.helpInformation());
@@ -93,6 +95,8 @@ export async function run(argv: readonly string[]): Promise<void> {
     await program.parseAsync([...argv], { from: "user" });
   } catch (error) {
     process.exitCode = reportFailure(failureOf(error), outputFormat(argv), process.stderr);
+  } finally {
+    clearInterval(alive);
   }
 }
 

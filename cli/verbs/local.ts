@@ -57,7 +57,7 @@ async function runSupervisor(layout: ClusterLayout, { env, signal }: VerbContext
 }
 
 async function runApiServer(layout: ClusterLayout, { env, signal }: VerbContext): Promise<void> {
-  const { startApiServer } = await import("../../clusters/apiserver/api-server.ts");
+  const { startApiServer } = await import("../../clusters/apiserver/server.ts");
   const { writeKubeconfig } = await import("../../kube/kubeconfig-file.ts");
   const server = await startApiServer({
     cluster: layout.cluster,
@@ -71,8 +71,9 @@ async function runApiServer(layout: ClusterLayout, { env, signal }: VerbContext)
     clock: systemClock,
     log: processLog("apiserver", env),
   });
-  const { url, caPem, clientCertPem, clientKeyPem } = server;
-  const entry: KubeConfigEntry = { name: layout.cluster, server: url, caPem, clientCertPem, clientKeyPem };
+  const { url, caPem, admin } = server;
+  const credentials = { clientCertPem: admin.certPem, clientKeyPem: admin.keyPem };
+  const entry: KubeConfigEntry = { name: layout.cluster, server: url, caPem, ...credentials };
   await writeKubeconfig(clusterKubeconfig(layout), [entry], layout.cluster);
   writeFileSync(adminCredentialsPath(layout), JSON.stringify(entry), { mode: 0o600 });
   await aborted(signal);

@@ -68,13 +68,12 @@ function readRoots(path: string): Uint8Array[] {
 }
 
 async function runProxy(options: ProxyVerbOptions, { env, signal }: VerbContext): Promise<void> {
-  const { startProxy } = await import("../../proxy/proxy.ts");
+  const { startProxy } = await import("../../proxy/start-proxy.ts");
   const { cluster, namespace, serviceAccount, pod, address } = options;
   const log = processLog("proxy", env);
   const life = new AbortController();
   const proxy = await startProxy(
     {
-      cluster,
       trustDomain:
         options.trustDomain === undefined ? defaultTrustDomain(cluster) : parseTrustDomain(options.trustDomain),
       workload: { namespace, serviceAccount, pod, address },

@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Clock, sleep } from "../../core/clock.ts";
-import { PORTS, TOKEN_AUDIENCE } from "../../core/defaults.ts";
+import { LABELS, PORTS, PROXY_CONTAINER, TOKEN_AUDIENCE } from "../../core/defaults.ts";
 import { errorText, hasCode } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { KubeClient } from "../../kube/client.ts";
@@ -93,7 +93,7 @@ export class PodRunner {
   /** What the kubelet server may do with a container; undefined for an unknown one. "" names the first. */
   access(container: string): ContainerAccess | undefined {
     const found = container === "" ? this.#containers[0] : this.#containers.find((c) => c.spec.name === container);
-    const process = container === "causeway-proxy" ? this.#sidecar : found?.process;
+    const process = container === PROXY_CONTAINER ? this.#sidecar : found?.process;
     if (process === undefined) return undefined;
     const { env, directory } = process.spec;
     return { logPath: process.logPath, env, directory, running: process.state.kind === "running" };
@@ -142,7 +142,7 @@ export class PodRunner {
   /** Marks the pod as meshed, so that the mirror role knows its sidecar. */
   async #annotate(): Promise<void> {
     const { namespace, name } = this.#pod.metadata;
-    const annotations = { "causeway.dev/proxy-port": String(PORTS.inbound) };
+    const annotations = { [LABELS.proxyPort]: String(PORTS.inbound) };
     await this.#deps.kube.mergePatch(PODS, name, namespace, { metadata: { annotations } });
   }
 
@@ -166,8 +166,8 @@ export class PodRunner {
     if (settings.logLevel !== undefined) env["MESH_LOG_LEVEL"] = settings.logLevel;
     this.#sidecar = new Container(
       {
-        name: "causeway-proxy",
-        recordName: `pod-${uid}-causeway-proxy`,
+        name: PROXY_CONTAINER,
+        recordName: `pod-${uid}-${PROXY_CONTAINER}`,
         command,
         env,
         directory: this.#directory,
