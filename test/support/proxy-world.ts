@@ -1,6 +1,7 @@
+import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
@@ -269,6 +270,113 @@ export async function createProxyWorld(cluster = "east", peers: readonly TrustBu
     },
     async close() {
       for (const step of undo.reverse()) await step();
+    },
+  };
+}
+
+/** Passes every connection on to `port`: what a gateway's relay does once it has found the route. */
+export async function startRelay(port: () => number): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const sockets = new Set<Socket>();
+  const server = createTcpServer((socket) => {
+    const on = connect({ host: "127.0.0.1", port: port() });
+    for (const [end, other] of [
+      [socket, on],
+      [on, socket],
+    ] as const) {
+      sockets.add(end);
+      end.on("error", () => other.destroy());
+      end.on("close", () => {
+        sockets.delete(end);
+        other.destroy();
+      });
+      end.pipe(other);
+    }
+  });
+  await new Promise<void>((resolve) => server.listen({ host: "127.0.0.1", port: 0 }, resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const socket of sockets) socket.destroy();
+      }),
+  };
+}
+
+export interface RawClient {
+  readonly socket: Socket;
+  /** All that came so far. */
+  readonly text: string;
+  send(text: string | Buffer): void;
+  /** Waits until what came satisfies `done`. Rejects when the connection ends first. */
+  until(done: (text: string) => boolean): Promise<string>;
+  /** Waits for the end of the connection; all that came. */
+  ended(): Promise<string>;
+}
+
+/** A client that says exactly what it is told, on a TCP connection of its own. */
+export async function rawClient(port: number): Promise<RawClient> {
+  const socket = connect({ host: "127.0.0.1", port });
+  let text = "";
+  let over = false;
+  let wake = () => {};
+  socket.setEncoding("latin1");
+  socket.on("data", (data: string) => {
+    text += data;
+    wake();
+  });
+  socket.on("error", () => {});
+  for (const event of ["end", "close"]) {
+    socket.on(event, () => {
+      over = true;
+      wake();
+    });
+  }
+  await new Promise<void>((resolve, reject) => {
+    socket.once("connect", resolve);
+    socket.once("error", reject);
+  });
+  const change = () =>
+    new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  return {
+    socket,
+    get text() {
+      return text;
+    },
+    send: (data) => void socket.write(data),
+    async until(done) {
+      while (!done(text)) {
+        if (over) throw new Error(`The connection ended after ${JSON.stringify(text)}`);
+        await change();
+      }
+      return text;
+    },
+    async ended() {
+      while (!over) await change();
+      socket.destroy();
+      return text;
+    },
+  };
+}
+
+/** A process of its own that answers every request with `body`; to be killed. */
+export async function spawnApp(body: string): Promise<{ readonly port: number; kill(): Promise<void> }> {
+  const source = `require("node:http").createServer((q, s) => setTimeout(() => s.end(${JSON.stringify(body)}), 5))
+    .listen(0, "127.0.0.1", function () { process.stdout.write(String(this.address().port) + "\\n"); });`;
+  const child = spawn(process.execPath, ["-e", source], { stdio: ["ignore", "pipe", "inherit"] });
+  const port = await new Promise<number>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", () => reject(new Error("The app ended early.")));
+    child.stdout.once("data", (data: Buffer) => resolve(Number(data.toString())));
+  });
+  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  return {
+    port,
+    async kill() {
+      child.kill("SIGKILL");
+      await exited;
     },
   };
 }
