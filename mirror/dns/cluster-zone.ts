@@ -52,7 +52,8 @@ export class ClusterZone implements Zone {
       protocol: protocol.toLowerCase(),
     }));
     if (type === "ClusterSetIP") return { kind: "address", ips, ports, endpoints: [], target: "" };
-    const clusters = found.status?.clusters ?? [];
+    const own = ({ cluster }: { cluster: string }) => (cluster === this.#cluster ? 0 : 1);
+    const clusters = [...(found.status?.clusters ?? [])].sort((a, b) => own(a) - own(b));
     const endpoints = clusters.flatMap(({ cluster }) =>
       cluster === this.#cluster
         ? this.#endpoints(namespace, name)

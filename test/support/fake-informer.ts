@@ -31,12 +31,12 @@ export class FakeInformer<T extends KubeObject> implements Informer<T> {
     const synced = new Promise<void>((resolve) => {
       this.#onSynced = resolve;
     });
-    void aborted(signal).then(() => {
+    const stopped = aborted(signal).then(() => {
       this.#stopped = true;
     });
     await Promise.resolve();
     this.relist();
-    await Promise.race([synced, aborted(signal)]);
+    await Promise.race([synced, stopped]);
     if (!this.#synced) throw new MeshError("ABORTED", "Cannot list: cancelled.");
   }
 
