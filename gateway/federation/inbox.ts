@@ -135,13 +135,14 @@ export class Inbox {
     const upserts = new Map<string, Received>();
     let endpoints = this.#endpoints;
     let count = held.size;
-    for (const name of update.removes) {
+    const removes = new Set(update.removes);
+    for (const name of removes) {
       endpoints -= held.get(name)?.endpoints ?? 0;
       if (held.has(name)) count--;
     }
     for (const resource of update.upserts) {
       const { name } = resource;
-      if (upserts.has(name) || update.removes.includes(name)) throw this.#violation("a name is there twice");
+      if (upserts.has(name) || removes.has(name)) throw this.#violation("a name is there twice");
       const before = held.get(name);
       const taken = this.#read(
         resource,
@@ -154,12 +155,12 @@ export class Inbox {
       endpoints += taken.endpoints - (before?.endpoints ?? 0);
       if (before === undefined) count++;
     }
-    await this.#sink.apply(this.kind, [...upserts.values()], update.removes);
+    await this.#sink.apply(this.kind, [...upserts.values()], [...removes]);
     for (const { name } of refusals) {
       endpoints -= held.get(name ?? "")?.endpoints ?? 0;
       held.delete(name ?? "");
     }
-    for (const name of update.removes) held.delete(name);
+    for (const name of removes) held.delete(name);
     for (const [name, { fingerprint, endpoints }] of upserts) held.set(name, { fingerprint, endpoints });
     this.#endpoints = endpoints;
     this.#revision = revision;

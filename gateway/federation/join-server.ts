@@ -174,7 +174,11 @@ export class JoinServer {
     const { kube } = this.#deps;
     const joined = await this.#retryConflicts(() => this.#storeSecret(request.tokenId, caller));
     await this.#retryConflicts(async () => {
-      if ((await kube.get<Link>(LINKS, caller.cluster)) !== undefined) return;
+      const known = await kube.get<Link>(LINKS, caller.cluster);
+      if (known !== undefined) {
+        await this.#adjust(known, request);
+        return;
+      }
       const { trustDomain, x509Authorities } = caller.bundle;
       const link: Link = {
         apiVersion: "causeway.dev/v1alpha1",
@@ -194,6 +198,13 @@ export class JoinServer {
       await kube.create<Link>(LINKS, link);
     });
     return joined;
+  }
+
+  /** Another join may want more, or less, than the one before. A Link of this cluster's own making stays as it is. */
+  async #adjust({ metadata, spec }: Link, { offersExport, wantsImport }: JoinRequest__Output): Promise<void> {
+    if (spec.dial || (spec.import === offersExport && spec.export === wantsImport)) return;
+    const patch = { spec: { import: offersExport, export: wantsImport } };
+    await this.#deps.kube.mergePatch<Link>(LINKS, metadata.name, undefined, patch);
   }
 
   async #storeSecret(tokenId: string, caller: Caller): Promise<JoinedLink> {

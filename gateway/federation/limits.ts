@@ -8,7 +8,7 @@ export const LIMITS = {
   gateways: 16,
   /** A gRPC message, received. */
   messageBytes: 1_048_576,
-  /** An update, sent. */
+  /** An update, sent; one value, received. */
   updateBytes: 524_288,
   /** Updates sent and not yet answered. */
   window: 8,
@@ -32,6 +32,8 @@ export const SYNC = {
   retryRefusedMs: 30_000,
   /** Changes wait this long for company. */
   gatherMs: 2,
+  /** A peer that says nothing at all for this long has lost its stream, whatever TCP believes. */
+  silenceMs: 10_000,
   /** An update without an answer for this long ends the stream. */
   ackTimeoutMs: 30_000,
 } as const;

@@ -1,6 +1,6 @@
 import { SYSTEM_NAMESPACE } from "../../core/defaults.ts";
 import { errorText, MeshError } from "../../core/errors.ts";
-import type { TrustDomain } from "../../core/identity.ts";
+import { parseTrustDomain, type TrustDomain } from "../../core/identity.ts";
 import type { LinkState } from "../../core/link.ts";
 import type { Log } from "../../core/log.ts";
 import type { TrustStore } from "../../identity/trust-store.ts";
@@ -122,6 +122,7 @@ export class LinkController {
   #read(link: Link): LinkRecord {
     const { metadata, spec } = link;
     try {
+      parseTrustDomain(spec.trustDomain);
       const record = readLinkRecord(this.#deps.secrets.get(spec.secretName, SYSTEM_NAMESPACE));
       const trustDomain = record.joined?.bundle.trustDomain;
       if (trustDomain === undefined) return record;

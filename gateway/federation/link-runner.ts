@@ -29,7 +29,7 @@ import type { PeerNames } from "./wire.ts";
 
 /** Streams that the peer closed before its Hello, in a row, after which it is taken to know us no longer. */
 const CLOSED_AT_ONCE = 3;
-const STATUS_EVERY_MS = 500;
+const STATUS_EVERY_MS = 200;
 
 export interface LinkRunnerDeps {
   readonly own: PeerNames;
@@ -124,13 +124,20 @@ export class LinkRunner {
     });
     if (record.joined !== undefined) this.#onJoined(record.joined);
     this.#unwatch = deps.state.onChange((change) => this.#onLocalChange(change));
-    this.#tasks = [this.#joinLoop(), this.#streamLoop(), this.#statusLoop(), this.#unlinkLoop()];
+    const loops = [this.#joinLoop(), this.#streamLoop(), this.#statusLoop(), this.#unlinkLoop()];
+    this.#tasks = loops.map((loop) =>
+      loop.catch((error: unknown) => this.#log.error("link loop ended", { reason: errorText(error) })),
+    );
   }
 
   /** How the Link and its Secret are now. */
   update(link: Link, record: LinkRecord): void {
     const renamed = record.joined?.joinedBy !== this.#record.joined?.joinedBy;
+    const { spec: before } = this.#link;
     this.#link = link;
+    // What each side wants of the other is said in Hello.
+    if (before.import !== link.spec.import || before.export !== link.spec.export)
+      void this.#session?.goodbye("changed");
     // What was saved a moment ago may be newer than what the informer has seen.
     const known = this.#record.joined;
     const outdated =
@@ -162,7 +169,7 @@ export class LinkRunner {
     await this.#session?.goodbye("replaced");
     // Another may have come in the meantime.
     if (this.#session !== undefined) throw new MeshError("LINK_EXISTS", "Cannot sync: another stream was faster.");
-    void this.#run(open());
+    this.#run(open()).catch((error: unknown) => this.#log.error("stream failed", { reason: errorText(error) }));
   }
 
   /** Stops, telling the peer that this gateway goes and not the link. */

@@ -21,6 +21,8 @@ export interface LinkSituation {
   readonly services: number;
 }
 
+type ConditionState = Pick<Condition, "status" | "reason" | "message">;
+
 /** @see LinkPhase in kube/resources */
 export function linkPhase(s: LinkSituation): LinkPhase {
   if (!s.joined) {
@@ -38,7 +40,7 @@ function reasonOf(code: string): string {
   return code.toLowerCase().replace(/(?:^|_)([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-function joinCondition(s: LinkSituation): Pick<Condition, "status" | "reason" | "message"> {
+function joinCondition(s: LinkSituation): ConditionState {
   if (s.joinFailure !== undefined) {
     const { code, message } = s.joinFailure.error;
     return { status: s.joined ? "True" : "False", reason: reasonOf(code), message };
@@ -50,28 +52,14 @@ function joinCondition(s: LinkSituation): Pick<Condition, "status" | "reason" | 
 }
 
 /** The conditions of a link, without their times. */
-export function linkConditions(s: LinkSituation): Omit<Condition, "lastTransitionTime">[] {
+function linkConditions(s: LinkSituation): Omit<Condition, "lastTransitionTime">[] {
   const { state } = s;
-  const connected = s.connected
-    ? { status: "True" as const, reason: "Connected", message: "" }
-    : {
-        status: "False" as const,
-        reason: s.refusedByPeer ? "RefusedByPeer" : state.health === "dead" ? "Dead" : "NotConnected",
-        message: state.reason,
-      };
   const [refused] = state.refused;
   const code = refused === undefined ? "" : (/\b[A-Z]+_[A-Z_]+\b/.exec(refused)?.[0] ?? "Refused");
+  const unknown = { status: "Unknown" as const, reason: "NotJoined", message: "" };
+  // From the effect to the cause: the last that is False says what to do.
   return [
-    { type: "Joined", ...joinCondition(s) },
-    { type: "Connected", ...connected },
-    state.active
-      ? { type: "Active", status: "True", reason: "Agreed", message: "" }
-      : {
-          type: "Active",
-          status: "False",
-          reason: state.health === "dead" ? "Dead" : "NotAgreed",
-          message: state.reason,
-        },
+    { type: "Active", ...(s.joined ? activeCondition(s) : unknown) },
     refused === undefined
       ? { type: "Accepted", status: "True", reason: "NoRefusals", message: "" }
       : {
@@ -80,7 +68,20 @@ export function linkConditions(s: LinkSituation): Omit<Condition, "lastTransitio
           reason: reasonOf(code),
           message: state.refused.join("; ").slice(0, 1_000),
         },
+    { type: "Connected", ...(s.joined ? connectedCondition(s) : unknown) },
+    { type: "Joined", ...joinCondition(s) },
   ];
+}
+
+function activeCondition({ state }: LinkSituation): ConditionState {
+  if (state.active) return { status: "True", reason: "Agreed", message: "" };
+  return { status: "False", reason: state.health === "dead" ? "Dead" : "NotAgreed", message: state.reason };
+}
+
+function connectedCondition({ connected, refusedByPeer, state }: LinkSituation): ConditionState {
+  if (connected) return { status: "True", reason: "Connected", message: "" };
+  const reason = refusedByPeer ? "RefusedByPeer" : state.health === "dead" ? "Dead" : "NotConnected";
+  return { status: "False", reason, message: state.reason };
 }
 
 /** The status that `link` should have; undefined where it has it already. Other owners' conditions stay. */

@@ -151,10 +151,6 @@ export class Outbox {
     if (resource === undefined) return undefined;
     try {
       const { fingerprint, value } = readResource(this.kind, resource, this.#own);
-      if (value.length > LIMITS.updateBytes) {
-        this.onUnsendable(name, `LIMIT_EXCEEDED: ${value.length} bytes`);
-        return undefined;
-      }
       return { resource, fingerprint, bytes: value.length };
     } catch (error) {
       this.onUnsendable(name, errorText(error));

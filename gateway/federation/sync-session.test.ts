@@ -214,8 +214,17 @@ describe("SyncSession", () => {
     const [a, b] = memoryPipes();
     const session = east.open(a, west, clock);
     b.send({ hello: { protocol: 1, cluster: "west" } });
-    await clock.advance(70_000);
+    for (let i = 1; i < 20; i++) {
+      b.send({ heartbeat: { sequence: i } });
+      await clock.advance(4_000);
+    }
     assert.equal((await session.done).reason, "PROTOCOL_VIOLATION");
+  });
+
+  it("ends a stream on which nothing comes any more", async () => {
+    const { session } = against([]);
+    await clock.advance(12_000);
+    assert.equal((await session.done).reason, "STREAM_CLOSED");
   });
 
   const nacked = async (messages: SyncMessage[]) => {
@@ -233,7 +242,10 @@ describe("SyncSession", () => {
     assert.match((await nacked([update({ snapshot: false })]))[0] ?? "", /no snapshot came before/);
     assert.match((await nacked([update({ revision: 5 }), update({ revision: 4 })]))[0] ?? "", /4 is not above 5/);
     assert.match((await nacked([update({ upserts: [service("a"), service("a")] })]))[0] ?? "", /there twice/);
-    assert.match((await nacked([update({ more: true }), update({ snapshot: false, revision: 2 })]))[0] ?? "", /complete/);
+    assert.match(
+      (await nacked([update({ more: true }), update({ snapshot: false, revision: 2 })]))[0] ?? "",
+      /complete/,
+    );
   });
 
   it("applies nothing of a snapshot that never ends", async () => {
@@ -260,7 +272,10 @@ describe("SyncSession", () => {
         /IDENTITY_UNEXPECTED/,
       ],
       [
-        update({ kind: "KIND_BUNDLES", upserts: [{ name: "west.mesh", bundle: { trustDomain: "west.mesh", cluster: "west", sequence: 9 } }] }),
+        update({
+          kind: "KIND_BUNDLES",
+          upserts: [{ name: "west.mesh", bundle: { trustDomain: "west.mesh", cluster: "west", sequence: 9 } }],
+        }),
         /IDENTITY_UNEXPECTED/,
       ],
     ];

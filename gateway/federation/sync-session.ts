@@ -76,6 +76,7 @@ export class SyncSession {
   #ackedMs: number | undefined;
   #matchedMs: number | undefined;
   #lastAckMs: number;
+  #lastMessageMs: number;
   #second = 0;
   #messages = 0;
   #updates = 0;
@@ -88,7 +89,7 @@ export class SyncSession {
     });
     const { clock, own, peer, sink, observer } = options;
     this.#heartbeats = new HeartbeatMeter(clock);
-    this.#lastAckMs = clock.nowMs();
+    this.#lastAckMs = this.#lastMessageMs = clock.nowMs();
     this.#outboxes = new Map(SYNC_KINDS.map((kind) => [kind, this.#outbox(kind, own)]));
     const refused = (kind: SyncKind) => (name: string, error: string) => observer.onRefused(kind, name, error);
     this.#inboxes = new Map(SYNC_KINDS.map((kind) => [kind, new Inbox(kind, peer, sink, refused(kind))]));
@@ -209,7 +210,8 @@ export class SyncSession {
   }
 
   #countMessage(): void {
-    const second = Math.floor(this.#options.clock.nowMs() / 1_000);
+    this.#lastMessageMs = this.#options.clock.nowMs();
+    const second = Math.floor(this.#lastMessageMs / 1_000);
     if (second !== this.#second) {
       this.#second = second;
       this.#messages = 0;
@@ -260,8 +262,12 @@ export class SyncSession {
     this.#send({ heartbeat: this.#heartbeats.next() });
     const waiting = [...this.#outboxes.values()].some((outbox) => outbox.inFlight > 0);
     if (!waiting) this.#lastAckMs = this.#options.clock.nowMs();
-    if (this.#options.clock.nowMs() - this.#lastAckMs > SYNC.ackTimeoutMs) {
-      this.fail(this.#violation("it does not answer updates"));
+    const nowMs = this.#options.clock.nowMs();
+    if (nowMs - this.#lastAckMs > SYNC.ackTimeoutMs) this.fail(this.#violation("it does not answer updates"));
+    if (nowMs - this.#lastMessageMs > SYNC.silenceMs) {
+      this.fail(
+        new MeshError("STREAM_CLOSED", `Cannot sync with ${this.#options.peer.cluster}: nothing comes from it.`),
+      );
     }
   }
 

@@ -126,6 +126,7 @@ const STATE = {
 } as const;
 
 function received(name: string, key: string, value: string, endpoints: number): Received {
+  if (value.length > LIMITS.updateBytes) throw tooMany("bytes", value.length, LIMITS.updateBytes, name);
   return { name, key, value, endpoints, fingerprint: createHash("sha256").update(value).digest("base64") };
 }
 
