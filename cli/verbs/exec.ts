@@ -24,7 +24,9 @@ export function registerExec(program: Command, context: VerbContext): void {
       .option("-c, --container <name>", "container (default: the first)")
       .option("-i, --stdin", "pass standard input on")
       .passThroughOptions(),
-  ).action(async (pod: string, command: string[], options: ExecOptions) => {
+  ).action(async (pod: string, words: string[], options: ExecOptions) => {
+    const command = words[0] === "--" ? words.slice(1) : words;
+    if (command.length === 0) throw new MeshError("USAGE", "Cannot run nothing: name a command after --.");
     const { kube } = await accessCluster(options, context.env);
     const { namespace, name } = await findPod(kube, pod, options.namespace);
     const streams = {
