@@ -1,5 +1,5 @@
 import { constants } from "node:crypto";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import {
   createServer,
   type PeerCertificate,
@@ -109,7 +109,16 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<GrpcListen
     noDelay: true,
   });
   tls.maxConnections = limits.maxConnections;
-  tls.on("tlsClientError", (error) => log.debug("grpc.handshake.failed", { error: errorText(error) }));
+  const open = new Set<Socket>();
+  tls.on("connection", (socket: Socket) => {
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+  });
+  tls.on("tlsClientError", (error, socket) => {
+    log.debug("grpc.handshake.failed", { error: errorText(error) });
+    // Node does not do so itself when it was the time that ran out.
+    socket.destroy();
+  });
   tls.on("secureConnection", (socket) => {
     socket.on("error", (error) => log.debug("grpc.connection.failed", { error: errorText(error) }));
     if (socket.alpnProtocol !== "h2" || !peers.admit(socket, anonymous, limits)) socket.destroy();
@@ -139,11 +148,11 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<GrpcListen
       const closed = new Promise<void>((resolve) => tls.close(() => resolve()));
       const cancel = options.clock.after(graceMs, () => {
         grpc.forceShutdown();
-        peers.dropAll();
+        for (const socket of open) socket.destroy();
       });
       await new Promise<void>((resolve) => grpc.tryShutdown(() => resolve()));
       cancel();
-      peers.dropAll();
+      for (const socket of open) socket.destroy();
       await closed;
     },
   };
@@ -226,10 +235,6 @@ class ConnectedPeers {
     for (const [socket, identity] of this.#sockets) {
       if (identity !== undefined && this.#verify(socket) === undefined) socket.destroy();
     }
-  }
-
-  dropAll(): void {
-    for (const socket of this.#sockets.keys()) socket.destroy();
   }
 
   #admitAnonymous(socket: TLSSocket, limits: GrpcLimits): boolean {
