@@ -28,10 +28,16 @@ class BoundedMap<V> {
 const SESSIONS = 1_000;
 const CHAINS = 10_000;
 
-/** What resumption needs: the clients' sessions, and the chains that a resumed session no longer carries. */
+export interface ClientSession {
+  readonly session: Buffer;
+  /** DER of what the server sent in the full handshake that the session comes from, leaf first. */
+  readonly chain: readonly Buffer[];
+}
+
+/** What resumption needs: the sessions, and the chains, which a resumed session no longer carries. */
 export class SessionCache {
-  /** TLS session by the caller's session key. */
-  readonly sessions = new BoundedMap<Buffer>(SESSIONS);
-  /** DER chain by SHA-256 fingerprint of the leaf. */
+  /** A client's last session, by the caller's session key. */
+  readonly sessions = new BoundedMap<ClientSession>(SESSIONS);
+  /** Chains of a server's clients, by SHA-256 fingerprint of the leaf. */
   readonly chains = new BoundedMap<readonly Buffer[]>(CHAINS);
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { connect as connectSocket, type Socket } from "node:net";
 import {
   connect,
@@ -23,6 +24,7 @@ import type {
 } from "./transport.ts";
 
 const BACKLOG = 4_096;
+const MAX_CHAIN = 10;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** Makes a stream of a socket whose handshake is done. Called within the handshake's last read. */
@@ -66,7 +68,7 @@ export class TlsHandshakes {
     server.on("secureConnection", (socket) => {
       let peer: TlsPeer<T>;
       try {
-        peer = this.#peer(socket, options.verify, typeof socket.servername === "string" ? socket.servername : "");
+        peer = peerOf(socket, this.#clientChain(socket), options.verify, socket.servername);
       } catch (error) {
         refused(error, socket);
         socket.on("error", () => {});
@@ -105,8 +107,9 @@ export class TlsHandshakes {
     );
     raw.once("connect", () => {
       if (settled) return;
-      socket = this.#handshake(options, raw);
-      const handshaking = socket;
+      const known = this.#cache.sessions.get(options.sessionKey);
+      const handshaking = this.#handshake(options, raw, known?.session);
+      socket = handshaking;
       const failed = (error: unknown) => {
         this.#cache.sessions.delete(options.sessionKey);
         settle(handshakeError(target, error));
@@ -117,7 +120,10 @@ export class TlsHandshakes {
         if (settled) return;
         let peer: TlsPeer<T>;
         try {
-          peer = this.#peer(handshaking, options.verify, options.servername);
+          const chain = handshaking.isSessionReused() ? (known?.chain ?? []) : sentChain(handshaking);
+          peer = peerOf(handshaking, chain, options.verify, options.servername);
+          // Tickets come from here on; one of a peer that was refused is not kept.
+          handshaking.on("session", (session) => this.#cache.sessions.set(options.sessionKey, { session, chain }));
         } catch (error) {
           failed(error);
           return;
@@ -135,10 +141,9 @@ export class TlsHandshakes {
     };
   }
 
-  #handshake<T>(options: ConnectTlsOptions<T>, raw: Socket): TLSSocket {
-    const { settings, servername, alpn, sessionKey } = options;
-    const session = this.#cache.sessions.get(sessionKey);
-    const socket = connect({
+  #handshake<T>(options: ConnectTlsOptions<T>, raw: Socket, session: Buffer | undefined): TLSSocket {
+    const { settings, servername, alpn } = options;
+    return connect({
       socket: raw,
       servername,
       secureContext: this.#context(settings),
@@ -148,8 +153,6 @@ export class TlsHandshakes {
       ALPNProtocols: [...alpn],
       ...(session === undefined ? {} : { session }),
     });
-    socket.on("session", (fresh) => this.#cache.sessions.set(sessionKey, fresh));
-    return socket;
   }
 
   #context(settings: TlsOptions): SecureContext {
@@ -160,27 +163,41 @@ export class TlsHandshakes {
     return context;
   }
 
-  #peer<T>(socket: TLSSocket, verify: VerifyPeer<T>, servername: string): TlsPeer<T> {
-    const resumed = socket.isSessionReused();
-    return {
-      verified: verify(this.#chain(socket, resumed), socket),
-      alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "",
-      servername,
-      resumed,
-    };
-  }
-
-  #chain(socket: TLSSocket, resumed: boolean): readonly Buffer[] {
-    const leaf = socket.getPeerX509Certificate();
-    if (leaf === undefined) return [];
-    if (resumed) return this.#cache.chains.get(leaf.fingerprint256) ?? [leaf.raw];
-    const chain: Buffer[] = [];
-    for (let at: typeof leaf | undefined = leaf; at !== undefined && chain.length < 10; at = at.issuerCertificate) {
-      chain.push(at.raw);
-    }
-    this.#cache.chains.set(leaf.fingerprint256, chain);
+  /** A resumed session carries the client's leaf only. */
+  #clientChain(socket: TLSSocket): readonly Buffer[] {
+    const chain = sentChain(socket);
+    const leaf = chain[0];
+    if (leaf === undefined) return chain;
+    const fingerprint = createHash("sha256").update(leaf).digest("base64");
+    if (socket.isSessionReused()) return this.#cache.chains.get(fingerprint) ?? chain;
+    this.#cache.chains.set(fingerprint, chain);
     return chain;
   }
+}
+
+function peerOf<T>(
+  socket: TLSSocket,
+  chain: readonly Buffer[],
+  verify: VerifyPeer<T>,
+  servername: string | false | null | undefined,
+): TlsPeer<T> {
+  return {
+    verified: verify(chain, socket),
+    alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "",
+    servername: typeof servername === "string" ? servername : "",
+    resumed: socket.isSessionReused(),
+  };
+}
+
+/** DER of the chain that the peer sent. To be asked once: on a client Node takes the leaf out of OpenSSL's chain. */
+function sentChain(socket: TLSSocket): readonly Buffer[] {
+  const chain: Buffer[] = [];
+  let certificate = socket.getPeerX509Certificate();
+  while (certificate !== undefined && chain.length < MAX_CHAIN) {
+    chain.push(certificate.raw);
+    certificate = certificate.issuerCertificate;
+  }
+  return chain;
 }
 
 /** The TCP socket that a server's TLS socket wraps; undefined where Node no longer says. */

@@ -18,8 +18,8 @@ export type TlsSettings = TlsOptions;
 
 /**
  * Judges the peer after every handshake, resumed ones included; what it returns is the stream's `verified`.
- * `chain` is the DER of what the peer sent, leaf first: a resumed session carries the leaf only, so the rest
- * is remembered from the full handshake. @throws MeshError to refuse the connection
+ * `chain` is the DER of what the peer sent, leaf first, remembered from the full handshake where the session is
+ * resumed (the socket has no longer all of it, so judge the chain, not the socket's certificates). @throws MeshError to refuse the connection
  */
 export type VerifyPeer<T> = (chain: readonly Buffer[], socket: TLSSocket) => T;
 
