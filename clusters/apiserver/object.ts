@@ -50,7 +50,8 @@ export function clone<T>(value: T): T {
 
 /** Sets an own property, `__proto__` included: keys come from the network. */
 export function setKey(target: JsonObject, key: string, value: unknown): void {
-  if (key === "__proto__") Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
+  if (key === "__proto__")
+    Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
   else target[key] = value;
 }
 

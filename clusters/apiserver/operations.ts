@@ -6,10 +6,23 @@ import { type ApiObject, clone, equal, isRecord, type JsonObject, type Meta, tim
 import { applyJsonPatch } from "./patch/json-patch.ts";
 import { applyMergePatch } from "./patch/merge-patch.ts";
 import { applyStrategicMerge } from "./patch/strategic-merge.ts";
-import { type FieldValidation, readObject } from "./schema/read-object.ts";
 import { missingFields } from "./schema/decode.ts";
+import { type FieldValidation, readObject } from "./schema/read-object.ts";
 import { validate as validateStructure } from "./schema/structural.ts";
-import { alreadyExists, badRequest, type Cause, conflict, forbidden, invalid, invalidValue, methodNotAllowed, modified, notFound, required, type ResourceName } from "./status.ts";
+import {
+  alreadyExists,
+  badRequest,
+  type Cause,
+  conflict,
+  forbidden,
+  invalid,
+  invalidValue,
+  methodNotAllowed,
+  modified,
+  notFound,
+  type ResourceName,
+  required,
+} from "./status.ts";
 
 export interface WriteOptions {
   readonly dryRun?: boolean;
@@ -32,14 +45,22 @@ export const FOREGROUND_FINALIZER = "foregroundDeletion";
 export const ORPHAN_FINALIZER = "orphan";
 
 const NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
-const SYSTEM_FIELDS = ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "namespace", "resourceVersion"];
+const SYSTEM_FIELDS = [
+  "uid",
+  "creationTimestamp",
+  "deletionTimestamp",
+  "deletionGracePeriodSeconds",
+  "generation",
+  "namespace",
+  "resourceVersion",
+];
 
 function nameOf({ group, plural }: Kind): ResourceName {
   return { group, resource: plural };
 }
 
 /** Five characters that spell no word, as Kubernetes appends to generateName. */
-export function nameSuffix(): string {
+function nameSuffix(): string {
   let suffix = "";
   for (let i = 0; i < 5; i++) suffix += NAME_ALPHABET[randomInt(NAME_ALPHABET.length)];
   return suffix;
@@ -71,7 +92,8 @@ export class Operations {
     const object = readObject(kind, body, options);
     const meta = object.metadata;
     this.#checkNamespace(kind, namespace, object);
-    if (meta.resourceVersion !== undefined && meta.resourceVersion !== "") throw badRequest("resourceVersion should not be set on objects to be created");
+    if (meta.resourceVersion !== undefined && meta.resourceVersion !== "")
+      throw badRequest("resourceVersion should not be set on objects to be created");
     const generated = meta.name === "" && meta.generateName !== undefined && meta.generateName !== "";
     if (generated) meta.name = `${(meta.generateName ?? "").slice(0, 58)}${nameSuffix()}`;
     this.#requireNamespace(kind, namespace, meta.name);
@@ -94,7 +116,13 @@ export class Operations {
   }
 
   /** Replaces an object, or only its status. @throws StatusError 400, 404, 409, 422 */
-  update(kind: Kind, namespace: string, name: string, body: unknown, options: WriteOptions & { status?: boolean } = {}): ApiObject {
+  update(
+    kind: Kind,
+    namespace: string,
+    name: string,
+    body: unknown,
+    options: WriteOptions & { status?: boolean } = {},
+  ): ApiObject {
     const existing = this.get(kind, namespace, name);
     const object = readObject(kind, body, options);
     if (object.metadata.name !== name) {
@@ -103,13 +131,22 @@ export class Operations {
     this.#checkNamespace(kind, namespace, object);
     const given = object.metadata.resourceVersion ?? "";
     if (given === "" && !kind.unconditionalUpdate) {
-      throw invalid(kind.group, kind.kind, name, [invalidValue("metadata.resourceVersion", 0, "must be specified for an update")]);
+      throw invalid(kind.group, kind.kind, name, [
+        invalidValue("metadata.resourceVersion", 0, "must be specified for an update"),
+      ]);
     }
     return this.#replace(kind, existing, object, options);
   }
 
   /** @throws StatusError 400, 404, 409, 415, 422 */
-  patch(kind: Kind, namespace: string, name: string, type: PatchType, patch: unknown, options: WriteOptions & { status?: boolean } = {}): ApiObject {
+  patch(
+    kind: Kind,
+    namespace: string,
+    name: string,
+    type: PatchType,
+    patch: unknown,
+    options: WriteOptions & { status?: boolean } = {},
+  ): ApiObject {
     const existing = this.get(kind, namespace, name);
     const current = inVersion(kind, existing);
     const patched = this.#patched(kind, current, type, patch);
@@ -119,12 +156,21 @@ export class Operations {
   }
 
   /** @throws StatusError 404, 409 */
-  delete(kind: Kind, namespace: string, name: string, options: DeleteOptions = {}): { readonly object: ApiObject; readonly gone: boolean } {
+  delete(
+    kind: Kind,
+    namespace: string,
+    name: string,
+    options: DeleteOptions = {},
+  ): { readonly object: ApiObject; readonly gone: boolean } {
     const { store, wallMs } = this.context;
     const existing = this.get(kind, namespace, name);
     const { uid, resourceVersion } = existing.metadata;
     if (options.uid !== undefined && options.uid !== uid) {
-      throw conflict(nameOf(kind), name, `Precondition failed: UID in precondition: ${options.uid}, UID in object meta: ${uid}`);
+      throw conflict(
+        nameOf(kind),
+        name,
+        `Precondition failed: UID in precondition: ${options.uid}, UID in object meta: ${uid}`,
+      );
     }
     if (options.resourceVersion !== undefined && options.resourceVersion !== resourceVersion) {
       throw conflict(
@@ -198,15 +244,28 @@ export class Operations {
     }
   }
 
-  #replace(kind: Kind, existing: ApiObject, object: ApiObject, options: WriteOptions & { status?: boolean }): ApiObject {
+  #replace(
+    kind: Kind,
+    existing: ApiObject,
+    object: ApiObject,
+    options: WriteOptions & { status?: boolean },
+  ): ApiObject {
     const { store } = this.context;
     const { name } = existing.metadata;
     if (options.status === true && !kind.statusSubresource) throw methodNotAllowed();
     const meta = object.metadata;
     if (meta.uid !== undefined && meta.uid !== "" && meta.uid !== existing.metadata.uid) {
-      throw conflict(nameOf(kind), name, `Precondition failed: UID in precondition: ${meta.uid}, UID in object meta: ${existing.metadata.uid}`);
+      throw conflict(
+        nameOf(kind),
+        name,
+        `Precondition failed: UID in precondition: ${meta.uid}, UID in object meta: ${existing.metadata.uid}`,
+      );
     }
-    if (meta.resourceVersion !== undefined && meta.resourceVersion !== "" && meta.resourceVersion !== existing.metadata.resourceVersion) {
+    if (
+      meta.resourceVersion !== undefined &&
+      meta.resourceVersion !== "" &&
+      meta.resourceVersion !== existing.metadata.resourceVersion
+    ) {
       throw modified(nameOf(kind), name);
     }
     if (meta.name !== name) {
@@ -222,7 +281,10 @@ export class Operations {
       kind.strategy.prepareUpdate?.(next, existing, this.context);
       const causes = [...this.#causes(kind, next), ...metadataUpdateCauses(next, existing)];
       this.#refuse(kind, next, causes.length > 0 ? causes : (kind.strategy.validateUpdate?.(next, existing) ?? []));
-      if (existing.metadata.generation !== undefined && !equal(wanted(kind, next), wanted(kind, inVersion(kind, existing)))) {
+      if (
+        existing.metadata.generation !== undefined &&
+        !equal(wanted(kind, next), wanted(kind, inVersion(kind, existing)))
+      ) {
         next.metadata.generation = existing.metadata.generation + 1;
       }
     } else if (kind.custom) this.#refuse(kind, next, validateStructure(next, kind.schema, ""));
@@ -234,9 +296,13 @@ export class Operations {
 
   #causes(kind: Kind, object: ApiObject): Cause[] {
     const causes = metadataCauses(object, kind.names);
-    const own = kind.custom ? validateStructure(object, kind.schema, "") : (kind.strategy.validate?.(object, this.context) ?? []);
+    const own = kind.custom
+      ? validateStructure(object, kind.schema, "")
+      : (kind.strategy.validate?.(object, this.context) ?? []);
     const fields = new Set(own.map((cause) => cause.field));
-    const missing = kind.custom ? [] : missingFields(object, kind.schema, kind.resolve).filter((field) => !fields.has(field));
+    const missing = kind.custom
+      ? []
+      : missingFields(object, kind.schema, kind.resolve).filter((field) => !fields.has(field));
     return [...causes, ...missing.map((field) => required(field)), ...own];
   }
 
@@ -247,7 +313,8 @@ export class Operations {
   #checkNamespace(kind: Kind, namespace: string, object: ApiObject): void {
     const given = object.metadata.namespace;
     if (!kind.namespaced) {
-      if (given !== undefined && given !== "") throw badRequest("namespace must not be provided for a cluster-scoped object");
+      if (given !== undefined && given !== "")
+        throw badRequest("namespace must not be provided for a cluster-scoped object");
       return;
     }
     if (given !== undefined && given !== "" && given !== namespace) {
@@ -260,7 +327,11 @@ export class Operations {
     const found = this.context.store.get("/namespaces", "", namespace);
     if (found === undefined) throw notFound({ group: "", resource: "namespaces" }, namespace);
     if (found.metadata.deletionTimestamp !== undefined) {
-      throw forbidden(nameOf(kind), name, `unable to create new content in namespace ${namespace} because it is being terminated`);
+      throw forbidden(
+        nameOf(kind),
+        name,
+        `unable to create new content in namespace ${namespace} because it is being terminated`,
+      );
     }
   }
 }

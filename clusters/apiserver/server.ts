@@ -73,14 +73,21 @@ const MAX_CONNECTIONS = 4_000;
 export async function startApiServer(options: ApiServerOptions): Promise<RunningApiServer> {
   const { clock, log, host, cluster } = options;
   const wallMs = () => clock.wallMs();
-  const hosts = [...new Set([host, "127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"])];
+  const hosts = [
+    ...new Set([host, "127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]),
+  ];
   const credentials = loadCredentials(path.join(options.stateDir, "pki"), cluster, hosts, wallMs());
   const journal = new FileJournal(path.join(options.stateDir, "store"));
   const store = new Store({ journal, historyLimit: HISTORY });
   const operations = assemble(options, store);
   seedCluster(operations);
 
-  const tokens = new ServiceAccountTokens({ key: credentials.tokenKey, issuer: "https://kubernetes.default.svc.cluster.local", store, wallMs });
+  const tokens = new ServiceAccountTokens({
+    key: credentials.tokenKey,
+    issuer: "https://kubernetes.default.svc.cluster.local",
+    store,
+    wallMs,
+  });
   const watches = new Watches(store, clock);
   const handler = createHandler(options, credentials, operations, tokens, watches);
   const server = createServer({
@@ -161,13 +168,24 @@ function assemble({ clock, allowLoopbackEndpoints, serviceCidr }: ApiServerOptio
   });
 }
 
-function createHandler(options: ApiServerOptions, credentials: Credentials, operations: Operations, tokens: ServiceAccountTokens, watches: Watches): RequestHandler {
+function createHandler(
+  options: ApiServerOptions,
+  credentials: Credentials,
+  operations: Operations,
+  tokens: ServiceAccountTokens,
+  watches: Watches,
+): RequestHandler {
   const { clock, log, host, port } = options;
   const authorizer = new RbacAuthorizer(operations.context.store);
   const objects = new ObjectHandlers(operations, watches, clock);
   return new RequestHandler({
     operations,
-    authenticator: createAuthenticator({ caPem: credentials.ca.certPem, adminToken: credentials.adminToken, tokens, wallMs: () => clock.wallMs() }),
+    authenticator: createAuthenticator({
+      caPem: credentials.ca.certPem,
+      adminToken: credentials.adminToken,
+      tokens,
+      wallMs: () => clock.wallMs(),
+    }),
     authorizer,
     discovery: new Discovery(operations.catalog, `${host}:${port}`),
     objects,

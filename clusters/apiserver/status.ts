@@ -2,7 +2,16 @@ import { MeshError, type MeshErrorCode } from "../../core/errors.ts";
 
 /** One cause of a 422 (metav1.StatusCause). */
 export interface Cause {
-  readonly reason: "FieldValueRequired" | "FieldValueInvalid" | "FieldValueDuplicate" | "FieldValueNotSupported" | "FieldValueForbidden" | "FieldValueTooLong" | "FieldValueTooMany" | "FieldValueTypeInvalid" | "FieldValueNotFound";
+  readonly reason:
+    | "FieldValueRequired"
+    | "FieldValueInvalid"
+    | "FieldValueDuplicate"
+    | "FieldValueNotSupported"
+    | "FieldValueForbidden"
+    | "FieldValueTooLong"
+    | "FieldValueTooMany"
+    | "FieldValueTypeInvalid"
+    | "FieldValueNotFound";
   readonly message: string;
   readonly field: string;
 }
@@ -61,7 +70,7 @@ export interface ResourceName {
 }
 
 /** `pods`, or `deployments.apps`. */
-export function qualified({ group, resource }: ResourceName): string {
+function qualified({ group, resource }: ResourceName): string {
   return group === "" ? resource : `${resource}.${group}`;
 }
 
@@ -82,12 +91,21 @@ export function alreadyExists(of: ResourceName, name: string): StatusError {
 }
 
 export function conflict(of: ResourceName, name: string, why: string): StatusError {
-  return new StatusError(409, "Conflict", `Operation cannot be fulfilled on ${qualified(of)} "${name}": ${why}`, details(of, name));
+  return new StatusError(
+    409,
+    "Conflict",
+    `Operation cannot be fulfilled on ${qualified(of)} "${name}": ${why}`,
+    details(of, name),
+  );
 }
 
 /** Someone else wrote first. */
 export function modified(of: ResourceName, name: string): StatusError {
-  return conflict(of, name, "the object has been modified; please apply your changes to the latest version and try again");
+  return conflict(
+    of,
+    name,
+    "the object has been modified; please apply your changes to the latest version and try again",
+  );
 }
 
 export function badRequest(message: string): StatusError {
@@ -129,7 +147,12 @@ export function invalid(group: string, kind: string, name: string, causes: reado
   const texts = causes.map((cause) => `${cause.field}: ${cause.message}`);
   const all = texts.length === 1 ? (texts[0] ?? "") : `[${texts.join(", ")}]`;
   const message = `${group === "" ? kind : `${kind}.${group}`} "${name}" is invalid: ${all}`;
-  return new StatusError(422, "Invalid", message, { ...(name === "" ? {} : { name }), ...(group === "" ? {} : { group }), kind, causes });
+  return new StatusError(422, "Invalid", message, {
+    ...(name === "" ? {} : { name }),
+    ...(group === "" ? {} : { group }),
+    kind,
+    causes,
+  });
 }
 
 /** A value as Kubernetes quotes it in messages. */
@@ -138,7 +161,11 @@ function shown(value: unknown): string {
 }
 
 export function required(field: string, detail = ""): Cause {
-  return { reason: "FieldValueRequired", field, message: detail === "" ? "Required value" : `Required value: ${detail}` };
+  return {
+    reason: "FieldValueRequired",
+    field,
+    message: detail === "" ? "Required value" : `Required value: ${detail}`,
+  };
 }
 
 export function invalidValue(field: string, value: unknown, detail: string): Cause {
@@ -147,7 +174,11 @@ export function invalidValue(field: string, value: unknown, detail: string): Cau
 
 export function notSupported(field: string, value: unknown, supported: readonly unknown[]): Cause {
   const values = supported.map(shown).join(", ");
-  return { reason: "FieldValueNotSupported", field, message: `Unsupported value: ${shown(value)}: supported values: ${values}` };
+  return {
+    reason: "FieldValueNotSupported",
+    field,
+    message: `Unsupported value: ${shown(value)}: supported values: ${values}`,
+  };
 }
 
 export function duplicate(field: string, value: unknown): Cause {

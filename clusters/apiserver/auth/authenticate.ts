@@ -1,9 +1,14 @@
 import { X509Certificate } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { TLSSocket } from "node:tls";
-import { sameSecret, type ServiceAccountTokens, type User } from "./tokens.ts";
+import { type ServiceAccountTokens, sameSecret, type User } from "./tokens.ts";
 
-export const ADMIN_USER: User = { name: "admin", uid: "", groups: ["system:masters", "system:authenticated"], extra: {} };
+const ADMIN_USER: User = {
+  name: "admin",
+  uid: "",
+  groups: ["system:masters", "system:authenticated"],
+  extra: {},
+};
 
 export interface Authenticator {
   /** Undefined for a request without credentials, or with bad ones. */
@@ -63,5 +68,8 @@ function readCertificate(socket: TLSSocket, ca: X509Certificate): { user: User; 
     if (line.startsWith("O=")) groups.push(value);
   }
   if (name === "") return undefined;
-  return { user: { name, uid: "", groups: [...groups, "system:authenticated"], extra: {} }, untilMs: Date.parse(certificate.validTo) };
+  return {
+    user: { name, uid: "", groups: [...groups, "system:authenticated"], extra: {} },
+    untilMs: Date.parse(certificate.validTo),
+  };
 }

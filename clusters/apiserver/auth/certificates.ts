@@ -1,4 +1,12 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign, X509Certificate } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  sign,
+  X509Certificate,
+} from "node:crypto";
 import { isIP } from "node:net";
 import forge from "node-forge";
 
@@ -51,7 +59,9 @@ function octets(bytes: string): Node {
 
 function name(commonName: string, organizations: readonly string[]): Node {
   const part = (type: string, value: string) =>
-    asn1.create(UNIVERSAL, T.SET, true, [seq(oid(type), asn1.create(UNIVERSAL, T.UTF8, false, forge.util.encodeUtf8(value)))]);
+    asn1.create(UNIVERSAL, T.SET, true, [
+      seq(oid(type), asn1.create(UNIVERSAL, T.UTF8, false, forge.util.encodeUtf8(value))),
+    ]);
   return seq(...organizations.map((one) => part(OID.organization, one)), part(OID.commonName, commonName));
 }
 
@@ -76,7 +86,8 @@ function keyId(key: KeyObject): string {
 function altNames(hosts: readonly string[]): Node {
   return seq(
     ...hosts.map((host) => {
-      if (isIP(host) === 4) return asn1.create(CONTEXT_SPECIFIC, 7, false, String.fromCharCode(...host.split(".").map(Number)));
+      if (isIP(host) === 4)
+        return asn1.create(CONTEXT_SPECIFIC, 7, false, String.fromCharCode(...host.split(".").map(Number)));
       return asn1.create(CONTEXT_SPECIFIC, 2, false, host);
     }),
   );
@@ -92,8 +103,12 @@ function extensions(request: CertificateRequest, key: KeyObject, issuerKey: KeyO
     extension(OID.subjectKeyId, false, octets(keyId(key))),
     extension(OID.authorityKeyId, false, seq(asn1.create(CONTEXT_SPECIFIC, 0, false, keyId(issuerKey)))),
   ];
-  if (!ca) list.push(extension(OID.extendedKeyUsage, false, seq(oid(request.usage === "server" ? OID.serverAuth : OID.clientAuth))));
-  if (request.hosts !== undefined && request.hosts.length > 0) list.push(extension(OID.subjectAltName, false, altNames(request.hosts)));
+  if (!ca)
+    list.push(
+      extension(OID.extendedKeyUsage, false, seq(oid(request.usage === "server" ? OID.serverAuth : OID.clientAuth))),
+    );
+  if (request.hosts !== undefined && request.hosts.length > 0)
+    list.push(extension(OID.subjectAltName, false, altNames(request.hosts)));
   return asn1.create(CONTEXT_SPECIFIC, 3, true, [seq(...list)]);
 }
 
@@ -125,7 +140,11 @@ export function makeCertificate(request: CertificateRequest, issuer?: KeyedCerti
     extensions(request, publicKey, createPublicKey(issuerKey)),
   );
   const signature = sign("sha256", Buffer.from(asn1.toDer(tbs).getBytes(), "binary"), issuerKey);
-  const certificate = seq(tbs, algorithm, asn1.create(UNIVERSAL, T.BITSTRING, false, `\x00${signature.toString("binary")}`));
+  const certificate = seq(
+    tbs,
+    algorithm,
+    asn1.create(UNIVERSAL, T.BITSTRING, false, `\x00${signature.toString("binary")}`),
+  );
   return {
     certPem: pem("CERTIFICATE", Buffer.from(asn1.toDer(certificate).getBytes(), "binary")),
     keyPem: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
@@ -135,7 +154,7 @@ export function makeCertificate(request: CertificateRequest, issuer?: KeyedCerti
 function subjectOf(certPem: string): Node {
   const der = new X509Certificate(certPem).raw.toString("binary");
   const tbs = (asn1.fromDer(der).value as Node[])[0];
-  const subject = (tbs?.value as Node[])[5];
+  const subject = (tbs?.value as Node[] | undefined)?.[5];
   if (subject === undefined) throw new TypeError("a certificate without a subject");
   return subject;
 }

@@ -32,16 +32,27 @@ function keptCertificate(directory: string, name: string, make: () => KeyedCerti
  * Reads the keys in `directory`, making those that are missing (files 0600). The server's certificate is made
  * anew each time: its address may have changed.
  */
-export function loadCredentials(directory: string, cluster: string, hosts: readonly string[], wallMs: number): Credentials {
+export function loadCredentials(
+  directory: string,
+  cluster: string,
+  hosts: readonly string[],
+  wallMs: number,
+): Credentials {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const notBeforeMs = wallMs - 60_000;
   const ca = keptCertificate(directory, "ca", () =>
     makeCertificate({ commonName: `${cluster}-kubernetes-ca`, usage: "ca", notBeforeMs, ttlMs: 10 * YEAR_MS }),
   );
   const admin = keptCertificate(directory, "admin", () =>
-    makeCertificate({ commonName: "admin", organizations: ["system:masters"], usage: "client", notBeforeMs, ttlMs: 9 * YEAR_MS }, ca),
+    makeCertificate(
+      { commonName: "admin", organizations: ["system:masters"], usage: "client", notBeforeMs, ttlMs: 9 * YEAR_MS },
+      ca,
+    ),
   );
-  const server = makeCertificate({ commonName: "kube-apiserver", hosts, usage: "server", notBeforeMs, ttlMs: YEAR_MS }, ca);
+  const server = makeCertificate(
+    { commonName: "kube-apiserver", hosts, usage: "server", notBeforeMs, ttlMs: YEAR_MS },
+    ca,
+  );
   const adminToken = kept(path.join(directory, "admin-token"), () => randomBytes(32).toString("base64url"));
   const tokenKey = kept(path.join(directory, "service-account.key"), () =>
     generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ type: "pkcs8", format: "pem" }).toString(),

@@ -46,7 +46,10 @@ function allows(rule: unknown, action: Action): boolean {
   if (!has(rule, "apiGroups", action.group)) return false;
   const resources = listAt(rule, "resources");
   const wanted = action.subresource === "" ? action.resource : `${action.resource}/${action.subresource}`;
-  const fits = resources.includes("*") || resources.includes(wanted) || (action.subresource !== "" && resources.includes(`*/${action.subresource}`));
+  const fits =
+    resources.includes("*") ||
+    resources.includes(wanted) ||
+    (action.subresource !== "" && resources.includes(`*/${action.subresource}`));
   if (!fits) return false;
   const only = listAt(rule, "resourceNames");
   return only.length === 0 || only.includes(action.name);
@@ -62,7 +65,8 @@ export class RbacAuthorizer {
 
   allows(user: User, action: Action): boolean {
     if (user.groups.includes("system:masters")) return true;
-    for (const rules of this.#rules(user, action.namespace)) if (rules.some((rule) => allows(rule, action))) return true;
+    for (const rules of this.#rules(user, action.namespace))
+      if (rules.some((rule) => allows(rule, action))) return true;
     return false;
   }
 
@@ -77,7 +81,8 @@ export class RbacAuthorizer {
     }
     if (namespace === "") return;
     for (const binding of this.#store.values(`${RBAC}/rolebindings`)) {
-      if (binding.metadata.namespace === namespace && this.#binds(binding, user, namespace)) yield this.#roleRules(binding, namespace);
+      if (binding.metadata.namespace === namespace && this.#binds(binding, user, namespace))
+        yield this.#roleRules(binding, namespace);
     }
   }
 

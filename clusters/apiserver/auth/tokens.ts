@@ -38,7 +38,11 @@ interface Claims {
   nbf: number;
   exp: number;
   jti: string;
-  "kubernetes.io": { namespace: string; serviceaccount: { name: string; uid: string }; pod?: { name: string; uid: string } };
+  "kubernetes.io": {
+    namespace: string;
+    serviceaccount: { name: string; uid: string };
+    pod?: { name: string; uid: string };
+  };
 }
 
 const MAX_TOKEN_BYTES = 16 * 1024;
@@ -69,7 +73,9 @@ export class ServiceAccountTokens {
   constructor(options: { key: KeyObject; issuer: string; store: Store; wallMs: () => number }) {
     this.#key = options.key;
     this.#public = createPublicKey(options.key);
-    this.#keyId = createHash("sha256").update(this.#public.export({ type: "spki", format: "der" })).digest("base64url");
+    this.#keyId = createHash("sha256")
+      .update(this.#public.export({ type: "spki", format: "der" }))
+      .digest("base64url");
     this.#store = options.store;
     this.#wallMs = options.wallMs;
     this.issuer = options.issuer;
@@ -102,9 +108,11 @@ export class ServiceAccountTokens {
     const [head = "", body = "", signature = "", ...rest] = token.split(".");
     if (rest.length > 0 || signature === "") return "token is not a JWT";
     const header = decode(head);
-    if (textAt(header, "alg") !== "ES256" || textAt(header, "kid") !== this.#keyId) return "token was not signed by this cluster";
+    if (textAt(header, "alg") !== "ES256" || textAt(header, "kid") !== this.#keyId)
+      return "token was not signed by this cluster";
     const bytes = Buffer.from(signature, "base64url");
-    if (!verify("sha256", Buffer.from(`${head}.${body}`), { key: this.#public, dsaEncoding: "ieee-p1363" }, bytes)) return "signature is invalid";
+    if (!verify("sha256", Buffer.from(`${head}.${body}`), { key: this.#public, dsaEncoding: "ieee-p1363" }, bytes))
+      return "signature is invalid";
     const claims = decode(body) as Claims | undefined;
     if (claims === undefined) return "claims cannot be read";
     return this.#checkClaims(claims, audiences);
@@ -116,11 +124,13 @@ export class ServiceAccountTokens {
     if (claims.exp <= now) return "token has expired";
     if (claims.nbf > now + 5) return "token is not valid yet";
     const common = claims.aud.filter((one) => audiences.includes(one));
-    if (common.length === 0) return `token audiences ${JSON.stringify(claims.aud)} is invalid for the target audiences ${JSON.stringify(audiences)}`;
+    if (common.length === 0)
+      return `token audiences ${JSON.stringify(claims.aud)} is invalid for the target audiences ${JSON.stringify(audiences)}`;
     const { namespace, serviceaccount, pod } = claims["kubernetes.io"];
     const account = this.#store.get("/serviceaccounts", namespace, serviceaccount.name);
     if (account === undefined || account.metadata.uid !== serviceaccount.uid) return "service account has been deleted";
-    if (pod !== undefined && this.#store.get("/pods", namespace, pod.name)?.metadata.uid !== pod.uid) return "pod has been deleted";
+    if (pod !== undefined && this.#store.get("/pods", namespace, pod.name)?.metadata.uid !== pod.uid)
+      return "pod has been deleted";
     const user = serviceAccountUser(namespace, serviceaccount.name, serviceaccount.uid);
     const extra: Record<string, string[]> = { "authentication.kubernetes.io/credential-id": [`JTI=${claims.jti}`] };
     if (pod !== undefined) {

@@ -30,7 +30,9 @@ export function splitKey(key: string): { readonly namespace: string; readonly na
 }
 
 /** `namespace/name` */
-export function objectKey(object: { readonly metadata: { readonly namespace?: string; readonly name: string } }): string {
+export function objectKey(object: {
+  readonly metadata: { readonly namespace?: string; readonly name: string };
+}): string {
   return `${object.metadata.namespace ?? ""}/${object.metadata.name}`;
 }
 

@@ -19,13 +19,18 @@ export function customResourceController({ store, operations }: ControllerContex
     },
     reconcile(name) {
       const crd = store.get(CRDS, "", name);
-      if (crd?.metadata.deletionTimestamp === undefined || crd.metadata.finalizers?.includes(INSTANCES_FINALIZER) !== true) return;
+      if (
+        crd?.metadata.deletionTimestamp === undefined ||
+        crd.metadata.finalizers?.includes(INSTANCES_FINALIZER) !== true
+      )
+        return;
       const resource = `${textAt(crd, "spec", "group")}/${textAt(crd, "spec", "names", "plural")}`;
       const kind = operations.catalog.byResource(resource);
       let left = 0;
       for (const object of store.list(resource, "")) {
         const namespace = object.metadata.namespace ?? "";
-        if (kind !== undefined && object.metadata.deletionTimestamp === undefined) operations.delete(kind, namespace, object.metadata.name);
+        if (kind !== undefined && object.metadata.deletionTimestamp === undefined)
+          operations.delete(kind, namespace, object.metadata.name);
         if (store.get(resource, namespace, object.metadata.name) !== undefined) left++;
       }
       if (left > 0) return;

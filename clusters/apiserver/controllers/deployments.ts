@@ -1,5 +1,17 @@
 import { createHash } from "node:crypto";
-import { type ApiObject, at, clone, controllerOf, isRecord, type JsonObject, listAt, numberAt, recordAt, textAt, timestamp } from "../object.ts";
+import {
+  type ApiObject,
+  at,
+  clone,
+  controllerOf,
+  isRecord,
+  type JsonObject,
+  listAt,
+  numberAt,
+  recordAt,
+  textAt,
+  timestamp,
+} from "../object.ts";
 import { builtinKind, type Controller, type ControllerContext, objectKey, splitKey } from "./controller.ts";
 import { planRollout } from "./rollout.ts";
 
@@ -11,12 +23,18 @@ const HASH = "pod-template-hash";
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (!isRecord(value)) return value;
-  return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
+  return Object.fromEntries(
+    Object.keys(value)
+      .sort()
+      .map((key) => [key, sorted(value[key])]),
+  );
 }
 
 /** A name for a pod template: the same for the same content. */
-export function templateHash(template: unknown): string {
-  const digest = createHash("sha256").update(JSON.stringify(sorted(template))).digest();
+function templateHash(template: unknown): string {
+  const digest = createHash("sha256")
+    .update(JSON.stringify(sorted(template)))
+    .digest();
   const alphabet = "bcdfghjklmnpqrstvwxz2456789";
   return [...digest.subarray(0, 10)].map((byte) => alphabet[byte % alphabet.length]).join("");
 }
@@ -31,7 +49,10 @@ export function deploymentController({ store, operations, clock }: ControllerCon
   const sets = builtinKind(operations, SETS);
 
   const setsOf = (deployment: ApiObject) =>
-    [...store.values(SETS)].filter((set) => set.metadata.namespace === deployment.metadata.namespace && controllerOf(set)?.uid === deployment.metadata.uid);
+    [...store.values(SETS)].filter(
+      (set) =>
+        set.metadata.namespace === deployment.metadata.namespace && controllerOf(set)?.uid === deployment.metadata.uid,
+    );
 
   const createSet = (deployment: ApiObject, hash: string, replicas: number, revision: number): ApiObject => {
     const { name, namespace = "", uid = "" } = deployment.metadata;
@@ -48,7 +69,9 @@ export function deploymentController({ store, operations, clock }: ControllerCon
         namespace,
         labels,
         annotations: { [REVISION]: String(revision) },
-        ownerReferences: [{ apiVersion: "apps/v1", kind: "Deployment", name, uid, controller: true, blockOwnerDeletion: true }],
+        ownerReferences: [
+          { apiVersion: "apps/v1", kind: "Deployment", name, uid, controller: true, blockOwnerDeletion: true },
+        ],
       },
       spec: { replicas, selector, template },
     });
@@ -97,7 +120,9 @@ export function deploymentController({ store, operations, clock }: ControllerCon
 
   const removeOldSets = (deployment: ApiObject, old: readonly ApiObject[]) => {
     const limit = numberAt(deployment, 10, "spec", "revisionHistoryLimit");
-    const idle = old.filter((set) => numberAt(set, 0, "spec", "replicas") === 0 && numberAt(set, 0, "status", "replicas") === 0);
+    const idle = old.filter(
+      (set) => numberAt(set, 0, "spec", "replicas") === 0 && numberAt(set, 0, "status", "replicas") === 0,
+    );
     const spare = idle.sort((a, b) => revisionOf(a) - revisionOf(b)).slice(0, Math.max(0, idle.length - limit));
     for (const set of spare) operations.delete(sets, set.metadata.namespace ?? "", set.metadata.name);
   };
@@ -117,7 +142,14 @@ export function deploymentController({ store, operations, clock }: ControllerCon
   };
 }
 
-function condition(old: readonly unknown[], type: string, status: string, reason: string, message: string, now: string): JsonObject {
+function condition(
+  old: readonly unknown[],
+  type: string,
+  status: string,
+  reason: string,
+  message: string,
+  now: string,
+): JsonObject {
   const before = old.find((one) => textAt(one, "type") === type);
   const changed = textAt(before, "status") !== status;
   const same = !changed && textAt(before, "reason") === reason && textAt(before, "message") === message;
@@ -131,7 +163,12 @@ function condition(old: readonly unknown[], type: string, status: string, reason
   };
 }
 
-function statusOf(deployment: ApiObject, sets: readonly ApiObject[], newest: string | undefined, now: string): JsonObject {
+function statusOf(
+  deployment: ApiObject,
+  sets: readonly ApiObject[],
+  newest: string | undefined,
+  now: string,
+): JsonObject {
   const sum = (field: string) => sets.reduce((total, set) => total + numberAt(set, 0, "status", field), 0);
   const current = sets.find((set) => set.metadata.name === newest);
   const wanted = numberAt(deployment, 0, "spec", "replicas");
@@ -142,14 +179,29 @@ function statusOf(deployment: ApiObject, sets: readonly ApiObject[], newest: str
   const old = listAt(deployment, "status", "conditions");
   const { maxUnavailable } = planRollout(deployment, current, []);
   const enough = available >= wanted - maxUnavailable;
-  const complete = updated === wanted && replicas === wanted && numberAt(current, 0, "status", "availableReplicas") >= wanted;
+  const complete =
+    updated === wanted && replicas === wanted && numberAt(current, 0, "status", "availableReplicas") >= wanted;
   const name = newest ?? deployment.metadata.name;
   const conditions = [
     enough
       ? condition(old, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.", now)
-      : condition(old, "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.", now),
+      : condition(
+          old,
+          "Available",
+          "False",
+          "MinimumReplicasUnavailable",
+          "Deployment does not have minimum availability.",
+          now,
+        ),
     complete
-      ? condition(old, "Progressing", "True", "NewReplicaSetAvailable", `ReplicaSet "${name}" has successfully progressed.`, now)
+      ? condition(
+          old,
+          "Progressing",
+          "True",
+          "NewReplicaSetAvailable",
+          `ReplicaSet "${name}" has successfully progressed.`,
+          now,
+        )
       : condition(old, "Progressing", "True", "ReplicaSetUpdated", `ReplicaSet "${name}" is progressing.`, now),
   ];
   return {

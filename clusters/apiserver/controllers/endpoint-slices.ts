@@ -24,7 +24,8 @@ function targetPort(pod: ApiObject, port: unknown): number | undefined {
   for (const container of listAt(pod, "spec", "containers")) {
     for (const one of listAt(container, "ports")) {
       const number = at(one, "containerPort");
-      if (at(one, "name") === target && (textAt(one, "protocol") || "TCP") === protocol && typeof number === "number") return number;
+      if (at(one, "name") === target && (textAt(one, "protocol") || "TCP") === protocol && typeof number === "number")
+        return number;
     }
   }
   return undefined;
@@ -97,7 +98,12 @@ export function endpointSliceController({ store, operations }: ControllerContext
     const headless = textAt(service, "spec", "clusterIP") === "None";
     const { name, uid } = service.metadata;
     return {
-      labels: { ...service.metadata.labels, [SERVICE_NAME]: name, [MANAGED_BY]: MANAGER, ...(headless ? { [HEADLESS]: "" } : {}) },
+      labels: {
+        ...service.metadata.labels,
+        [SERVICE_NAME]: name,
+        [MANAGED_BY]: MANAGER,
+        ...(headless ? { [HEADLESS]: "" } : {}),
+      },
       ownerReferences: [{ apiVersion: "v1", kind: "Service", name, uid, controller: true, blockOwnerDeletion: true }],
     };
   };
@@ -135,7 +141,14 @@ export function endpointSliceController({ store, operations }: ControllerContext
     const wanted = metadataOf(service);
     if (slice === undefined) {
       const metadata = { ...wanted, generateName: `${name}-`, namespace };
-      operations.create(slices, namespace, { apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice", metadata, addressType: "IPv4", endpoints, ports });
+      operations.create(slices, namespace, {
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        metadata,
+        addressType: "IPv4",
+        endpoints,
+        ports,
+      });
       return;
     }
     const metadata = { ...slice.metadata, ...wanted };
@@ -159,7 +172,8 @@ export function endpointSliceController({ store, operations }: ControllerContext
       for (const service of store.values(SERVICES)) {
         if (service.metadata.namespace !== namespace) continue;
         const selector = recordAt(service, "spec", "selector");
-        if (selects(selector, object) || (previous !== undefined && selects(selector, previous))) yield objectKey(service);
+        if (selects(selector, object) || (previous !== undefined && selects(selector, previous)))
+          yield objectKey(service);
       }
     },
     *allKeys() {
@@ -171,7 +185,11 @@ export function endpointSliceController({ store, operations }: ControllerContext
       if (service === undefined || service.metadata.deletionTimestamp !== undefined) return; // garbage collection has its slices
       const selector = at(service, "spec", "selector");
       const existing = ours(namespace, name);
-      if (textAt(service, "spec", "type") === "ExternalName" || !isRecord(selector) || Object.keys(selector).length === 0) {
+      if (
+        textAt(service, "spec", "type") === "ExternalName" ||
+        !isRecord(selector) ||
+        Object.keys(selector).length === 0
+      ) {
         for (const slice of existing) remove(slice);
         return;
       }
@@ -195,5 +213,10 @@ export function endpointSliceController({ store, operations }: ControllerContext
 }
 
 function portKey(port: unknown): JsonObject {
-  return { name: textAt(port, "name"), port: at(port, "port"), protocol: textAt(port, "protocol"), appProtocol: at(port, "appProtocol") };
+  return {
+    name: textAt(port, "name"),
+    port: at(port, "port"),
+    protocol: textAt(port, "protocol"),
+    appProtocol: at(port, "appProtocol"),
+  };
 }

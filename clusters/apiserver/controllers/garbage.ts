@@ -24,7 +24,10 @@ export function garbageController({ store, operations }: ControllerContext): Con
   /** An owner counts only where a reference can lead: in the same namespace, or outside any. */
   const alive = (dependent: ApiObject, ownerUid: string) => {
     const owner = store.byUid(ownerUid)?.object;
-    return owner !== undefined && (owner.metadata.namespace === undefined || owner.metadata.namespace === dependent.metadata.namespace);
+    return (
+      owner !== undefined &&
+      (owner.metadata.namespace === undefined || owner.metadata.namespace === dependent.metadata.namespace)
+    );
   };
 
   const dropReference = (resource: string, object: ApiObject, ownerUids: ReadonlySet<string>) => {
@@ -51,7 +54,9 @@ export function garbageController({ store, operations }: ControllerContext): Con
     const owners = object.metadata.ownerReferences ?? [];
     if (owners.length === 0 || object.metadata.deletionTimestamp !== undefined) return;
     const dead = owners.filter((owner) => !alive(object, owner.uid));
-    const waiting = owners.filter((owner) => store.byUid(owner.uid)?.object.metadata.finalizers?.includes(FOREGROUND_FINALIZER) === true);
+    const waiting = owners.filter(
+      (owner) => store.byUid(owner.uid)?.object.metadata.finalizers?.includes(FOREGROUND_FINALIZER) === true,
+    );
     const kind = operations.catalog.byResource(resource);
     if (kind === undefined || dead.length + waiting.length === 0) return;
     if (dead.length + waiting.length < owners.length) {
@@ -59,7 +64,10 @@ export function garbageController({ store, operations }: ControllerContext): Con
       return;
     }
     const propagation = waiting.length > 0 && dependents.has(object.metadata.uid ?? "") ? "Foreground" : "Background";
-    operations.delete(kind, object.metadata.namespace ?? "", object.metadata.name, { uid: object.metadata.uid ?? "", propagation });
+    operations.delete(kind, object.metadata.namespace ?? "", object.metadata.name, {
+      uid: object.metadata.uid ?? "",
+      propagation,
+    });
   };
 
   const release = (resource: string, object: ApiObject) => {
@@ -71,7 +79,9 @@ export function garbageController({ store, operations }: ControllerContext): Con
       dropFinalizer(resource, object, ORPHAN_FINALIZER);
     } else if (finalizers.includes(FOREGROUND_FINALIZER)) {
       const blocking = dependentsOf(uid).filter(
-        ({ object: one }) => one.metadata.ownerReferences?.some((owner) => owner.uid === uid && owner.blockOwnerDeletion === true) === true,
+        ({ object: one }) =>
+          one.metadata.ownerReferences?.some((owner) => owner.uid === uid && owner.blockOwnerDeletion === true) ===
+          true,
       );
       for (const one of dependentsOf(uid)) collect(one.resource, one.object);
       if (blocking.length === 0) dropFinalizer(resource, object, FOREGROUND_FINALIZER);
@@ -87,8 +97,19 @@ export function garbageController({ store, operations }: ControllerContext): Con
       if (type === "DELETED") {
         yield* dependents.get(uid) ?? [];
         for (const owner of ownerReferences) yield owner.uid;
-      } else if (ownerReferences.length > 0 || finalizers.includes(FOREGROUND_FINALIZER) || finalizers.includes(ORPHAN_FINALIZER)) yield uid;
-      if (type !== "DELETED" && controllerOf(object) === undefined && dependents.has(uid) && object.metadata.deletionTimestamp !== undefined) yield uid;
+      } else if (
+        ownerReferences.length > 0 ||
+        finalizers.includes(FOREGROUND_FINALIZER) ||
+        finalizers.includes(ORPHAN_FINALIZER)
+      )
+        yield uid;
+      if (
+        type !== "DELETED" &&
+        controllerOf(object) === undefined &&
+        dependents.has(uid) &&
+        object.metadata.deletionTimestamp !== undefined
+      )
+        yield uid;
     },
     *allKeys() {
       for (const resource of store.resources()) {

@@ -14,7 +14,11 @@ export function namespaceController({ store, operations }: ControllerContext, ca
 
   const provide = (name: string) => {
     if (store.get(ACCOUNTS, name, "default") === undefined) {
-      operations.create(accounts, name, { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "default", namespace: name } });
+      operations.create(accounts, name, {
+        apiVersion: "v1",
+        kind: "ServiceAccount",
+        metadata: { name: "default", namespace: name },
+      });
     }
     const data = { "ca.crt": caPem };
     const map = store.get(CONFIG_MAPS, name, ROOT_CA);
@@ -22,7 +26,9 @@ export function namespaceController({ store, operations }: ControllerContext, ca
       const metadata = {
         name: ROOT_CA,
         namespace: name,
-        annotations: { "kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver." },
+        annotations: {
+          "kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver.",
+        },
       };
       operations.create(maps, name, { apiVersion: "v1", kind: "ConfigMap", metadata, data });
     } else if (!equal(map["data"], data)) operations.update(maps, name, ROOT_CA, { ...map, data });
@@ -35,7 +41,8 @@ export function namespaceController({ store, operations }: ControllerContext, ca
       const kind = operations.catalog.byResource(resource);
       if (kind?.namespaced !== true) continue;
       for (const object of store.list(resource, name)) {
-        if (object.metadata.deletionTimestamp === undefined) operations.delete(kind, name, object.metadata.name, { propagation: "Background" });
+        if (object.metadata.deletionTimestamp === undefined)
+          operations.delete(kind, name, object.metadata.name, { propagation: "Background" });
         if (store.get(resource, name, object.metadata.name) !== undefined) left++;
       }
     }
@@ -53,7 +60,9 @@ export function namespaceController({ store, operations }: ControllerContext, ca
       if (resource === NAMESPACES) yield object.metadata.name;
       const namespace = object.metadata.namespace;
       if (namespace === undefined) return;
-      const watched = (resource === ACCOUNTS && object.metadata.name === "default") || (resource === CONFIG_MAPS && object.metadata.name === ROOT_CA);
+      const watched =
+        (resource === ACCOUNTS && object.metadata.name === "default") ||
+        (resource === CONFIG_MAPS && object.metadata.name === ROOT_CA);
       if (watched || type === "DELETED") yield namespace;
     },
     *allKeys() {

@@ -1,3 +1,4 @@
+import { asMeshError } from "../../../core/errors.ts";
 import { podFinished, podReady } from "../kinds/pods.ts";
 import { type ApiObject, clone, controllerOf, numberAt, recordAt } from "../object.ts";
 import { builtinKind, type Controller, type ControllerContext, objectKey, splitKey } from "./controller.ts";
@@ -23,7 +24,9 @@ export function replicaSetController({ store, operations }: ControllerContext): 
         namespace,
         labels: clone(recordAt(metadata, "labels")),
         annotations: clone(recordAt(metadata, "annotations")),
-        ownerReferences: [{ apiVersion: "apps/v1", kind: "ReplicaSet", name, uid, controller: true, blockOwnerDeletion: true }],
+        ownerReferences: [
+          { apiVersion: "apps/v1", kind: "ReplicaSet", name, uid, controller: true, blockOwnerDeletion: true },
+        ],
       },
       spec: clone(recordAt(template, "spec")),
     });
@@ -44,19 +47,23 @@ export function replicaSetController({ store, operations }: ControllerContext): 
       const { namespace, name } = splitKey(key);
       const set = store.get(SETS, namespace, name);
       if (set === undefined) return;
-      const active = ownedBy(store.values(PODS), set).filter((pod) => pod.metadata.deletionTimestamp === undefined && !podFinished(pod));
-      let failure: unknown;
+      const active = ownedBy(store.values(PODS), set).filter(
+        (pod) => pod.metadata.deletionTimestamp === undefined && !podFinished(pod),
+      );
+      let failure: Error | undefined;
       if (set.metadata.deletionTimestamp === undefined) {
         const wanted = numberAt(set, 0, "spec", "replicas");
         try {
           for (let i = active.length; i < Math.min(wanted, active.length + BURST); i++) createPod(set);
         } catch (error) {
-          failure = error;
+          failure = asMeshError(error, "INTERNAL", `create pods of ${key}`);
         }
         const spare = active.sort(byWorth).slice(0, Math.max(0, active.length - wanted));
         for (const pod of spare) operations.delete(pods, namespace, pod.metadata.name);
       }
-      const now = ownedBy(store.values(PODS), set).filter((pod) => pod.metadata.deletionTimestamp === undefined && !podFinished(pod));
+      const now = ownedBy(store.values(PODS), set).filter(
+        (pod) => pod.metadata.deletionTimestamp === undefined && !podFinished(pod),
+      );
       const ready = now.filter(podReady).length;
       operations.amend(sets, namespace, name, (object) => {
         object["status"] = {
@@ -73,7 +80,9 @@ export function replicaSetController({ store, operations }: ControllerContext): 
 
 function ownedBy(pods: Iterable<ApiObject>, set: ApiObject): ApiObject[] {
   const owned: ApiObject[] = [];
-  for (const pod of pods) if (pod.metadata.namespace === set.metadata.namespace && controllerOf(pod)?.uid === set.metadata.uid) owned.push(pod);
+  for (const pod of pods)
+    if (pod.metadata.namespace === set.metadata.namespace && controllerOf(pod)?.uid === set.metadata.uid)
+      owned.push(pod);
   return owned;
 }
 

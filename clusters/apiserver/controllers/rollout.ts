@@ -19,7 +19,11 @@ function resolve(value: unknown, of: number, up: boolean): number {
  * The next step of a rollout: how many replicas each ReplicaSet should have now. Never more than replicas plus
  * maxSurge in all, never fewer than replicas minus maxUnavailable available (pkg/controller/deployment/rolling.go).
  */
-export function planRollout(deployment: ApiObject, current: ApiObject | undefined, old: readonly ApiObject[]): RolloutPlan {
+export function planRollout(
+  deployment: ApiObject,
+  current: ApiObject | undefined,
+  old: readonly ApiObject[],
+): RolloutPlan {
   const wanted = numberAt(deployment, 0, "spec", "replicas");
   const rolling = at(deployment, "spec", "strategy", "rollingUpdate");
   const surge = resolve(at(rolling, "maxSurge"), wanted, true);
@@ -29,7 +33,8 @@ export function planRollout(deployment: ApiObject, current: ApiObject | undefine
   const oldReplicas = old.map((set) => numberAt(set, 0, "spec", "replicas"));
   const oldTotal = oldReplicas.reduce((sum, one) => sum + one, 0);
   const present = numberAt(current, 0, "spec", "replicas");
-  if (at(deployment, "spec", "paused") === true && oldTotal > 0) return { current: present, old: oldReplicas, maxUnavailable };
+  if (at(deployment, "spec", "paused") === true && oldTotal > 0)
+    return { current: present, old: oldReplicas, maxUnavailable };
   if (textAt(deployment, "spec", "strategy", "type") === "Recreate") {
     const running = old.some((set) => numberAt(set, 0, "status", "replicas") > 0);
     return { current: running ? present : wanted, old: old.map(() => 0), maxUnavailable: wanted };
@@ -39,7 +44,13 @@ export function planRollout(deployment: ApiObject, current: ApiObject | undefine
   return { current: next, old: shrink(old, oldReplicas, current, wanted - maxUnavailable, present), maxUnavailable };
 }
 
-function shrink(old: readonly ApiObject[], replicas: readonly number[], current: ApiObject | undefined, minAvailable: number, present: number): number[] {
+function shrink(
+  old: readonly ApiObject[],
+  replicas: readonly number[],
+  current: ApiObject | undefined,
+  minAvailable: number,
+  present: number,
+): number[] {
   const result = [...replicas];
   const total = present + replicas.reduce((sum, one) => sum + one, 0);
   const newAvailable = numberAt(current, 0, "status", "availableReplicas");
@@ -51,7 +62,9 @@ function shrink(old: readonly ApiObject[], replicas: readonly number[], current:
     result[i] = (result[i] ?? 0) - cut;
     budget -= cut;
   }
-  const available = newAvailable + old.reduce((sum, set, i) => sum + Math.min(result[i] ?? 0, numberAt(set, 0, "status", "availableReplicas")), 0);
+  const available =
+    newAvailable +
+    old.reduce((sum, set, i) => sum + Math.min(result[i] ?? 0, numberAt(set, 0, "status", "availableReplicas")), 0);
   budget = Math.min(budget, available - minAvailable);
   for (const i of result.keys()) {
     const cut = Math.max(0, Math.min(result[i] ?? 0, budget));

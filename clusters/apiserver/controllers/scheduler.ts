@@ -7,7 +7,9 @@ const NODES = "/nodes";
 
 function nodeReady(node: ApiObject): boolean {
   if (at(node, "spec", "unschedulable") === true || node.metadata.deletionTimestamp !== undefined) return false;
-  return listAt(node, "status", "conditions").some((one) => isRecord(one) && one["type"] === "Ready" && one["status"] === "True");
+  return listAt(node, "status", "conditions").some(
+    (one) => isRecord(one) && one["type"] === "Ready" && one["status"] === "True",
+  );
 }
 
 function suits(pod: ApiObject, node: ApiObject): boolean {
@@ -19,7 +21,8 @@ function suits(pod: ApiObject, node: ApiObject): boolean {
 export function scheduler({ store, operations, clock }: ControllerContext): Controller {
   const pods = builtinKind(operations, PODS);
 
-  const waiting = (pod: ApiObject) => textAt(pod, "spec", "nodeName") === "" && pod.metadata.deletionTimestamp === undefined && !podFinished(pod);
+  const waiting = (pod: ApiObject) =>
+    textAt(pod, "spec", "nodeName") === "" && pod.metadata.deletionTimestamp === undefined && !podFinished(pod);
 
   const choose = (pod: ApiObject): string | undefined => {
     const load = new Map<string, number>();
@@ -37,15 +40,22 @@ export function scheduler({ store, operations, clock }: ControllerContext): Cont
   const setCondition = (pod: ApiObject, condition: Record<string, string>) => {
     const others = listAt(pod, "status", "conditions").filter((one) => textAt(one, "type") !== "PodScheduled");
     const before = listAt(pod, "status", "conditions").find((one) => textAt(one, "type") === "PodScheduled");
-    const since = textAt(before, "status") === condition["status"] ? textAt(before, "lastTransitionTime") : timestamp(clock.wallMs());
-    pod["status"] = { ...recordAt(pod, "status"), conditions: [...others, { type: "PodScheduled", ...condition, lastTransitionTime: since }] };
+    const since =
+      textAt(before, "status") === condition["status"]
+        ? textAt(before, "lastTransitionTime")
+        : timestamp(clock.wallMs());
+    pod["status"] = {
+      ...recordAt(pod, "status"),
+      conditions: [...others, { type: "PodScheduled", ...condition, lastTransitionTime: since }],
+    };
   };
 
   return {
     name: "scheduler",
     *keysOf({ resource, object }) {
       if (resource === PODS && waiting(object)) yield objectKey(object);
-      if (resource === NODES && nodeReady(object)) for (const pod of store.values(PODS)) if (waiting(pod)) yield objectKey(pod);
+      if (resource === NODES && nodeReady(object))
+        for (const pod of store.values(PODS)) if (waiting(pod)) yield objectKey(pod);
     },
     *allKeys() {
       for (const pod of store.values(PODS)) if (waiting(pod)) yield objectKey(pod);

@@ -1,10 +1,12 @@
 import type { IncomingMessage } from "node:http";
 import { parse as parseYaml } from "yaml";
+import { decodeProtobuf } from "../schema/protobuf.ts";
 import { badRequest, tooLarge, unsupportedMediaType } from "../status.ts";
 
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
 const MAX_DEPTH = 256;
-const JSON_TYPES = ["application/json", "application/yaml"];
+const PROTOBUF = "application/vnd.kubernetes.protobuf";
+const OBJECT_TYPES = ["application/json", "application/yaml", PROTOBUF];
 
 /** The media type without parameters, lower case. */
 export function mediaType(request: IncomingMessage): string {
@@ -12,7 +14,7 @@ export function mediaType(request: IncomingMessage): string {
 }
 
 /** The whole body. @throws StatusError 413 */
-async function readBody(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -20,7 +22,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
     if (bytes > MAX_BODY_BYTES) throw tooLarge(MAX_BODY_BYTES);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString("utf8");
+  return Buffer.concat(chunks);
 }
 
 /** Recursive code walks what is parsed, so nesting is bounded first. */
@@ -45,16 +47,20 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw badRequest(`the object provided is unrecognized (must be of type JSON): ${cause instanceof Error ? cause.message : ""}`);
+    throw badRequest(
+      `the object provided is unrecognized (must be of type JSON): ${cause instanceof Error ? cause.message : ""}`,
+    );
   }
 }
 
 /** The body of a write; undefined when there is none. @throws StatusError 400, 413, 415 */
-export async function readJson(request: IncomingMessage, accepted: readonly string[] = JSON_TYPES): Promise<unknown> {
+export async function readJson(request: IncomingMessage, accepted: readonly string[] = OBJECT_TYPES): Promise<unknown> {
   const type = mediaType(request);
-  const text = await readBody(request);
-  if (text === "") return undefined;
+  const body = await readBody(request);
+  if (body.length === 0) return undefined;
   if (type !== "" && !accepted.includes(type)) throw unsupportedMediaType(accepted);
+  if (type === PROTOBUF) return decodeProtobuf(body);
+  const text = body.toString("utf8");
   if (type !== "application/yaml") return parseJson(text);
   try {
     return parseJson(JSON.stringify(parseYaml(text, { maxAliasCount: 100 })));

@@ -55,7 +55,9 @@ function entriesOf(kind: Kind): Entry[] {
     shortNames: [],
     categories: [],
   });
-  const subs = [...kind.subresources, ...(kind.scale === undefined ? [] : ["scale"])].map((name) => sub(name, SUBRESOURCE_KINDS[name]));
+  const subs = [...kind.subresources, ...(kind.scale === undefined ? [] : ["scale"])].map((name) =>
+    sub(name, SUBRESOURCE_KINDS[name]),
+  );
   return [main, ...subs, ...(kind.statusSubresource ? [sub("status")] : [])];
 }
 
@@ -76,7 +78,11 @@ export class Discovery {
       const versions = groups.get(group) ?? new Set();
       groups.set(group, versions.add(version));
     }
-    return new Map([...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([group, versions]) => [group, [...versions].sort(compareVersions)]));
+    return new Map(
+      [...groups]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([group, versions]) => [group, [...versions].sort(compareVersions)]),
+    );
   }
 
   /** `/api` and `/apis` in the aggregated form of apidiscovery.k8s.io/v2. */
@@ -85,7 +91,11 @@ export class Discovery {
       .filter(([group]) => (group === "") === core)
       .map(([group, versions]) => ({
         metadata: { name: group, creationTimestamp: null },
-        versions: versions.map((version) => ({ version, resources: this.#aggregatedResources(group, version), freshness: "Current" })),
+        versions: versions.map((version) => ({
+          version,
+          resources: this.#aggregatedResources(group, version),
+          freshness: "Current",
+        })),
       }));
     return { kind: "APIGroupDiscoveryList", apiVersion: "apidiscovery.k8s.io/v2", metadata: {}, items };
   }
@@ -93,7 +103,11 @@ export class Discovery {
   /** `/api` */
   coreVersions(): JsonObject {
     const address = this.#server;
-    return { kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress: address }] };
+    return {
+      kind: "APIVersions",
+      versions: ["v1"],
+      serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress: address }],
+    };
   }
 
   /** `/apis` */
@@ -104,7 +118,9 @@ export class Discovery {
 
   /** `/apis/<group>`; undefined for an unknown group. */
   group(group: string): JsonObject | undefined {
-    return group !== "" && this.groups().has(group) ? { kind: "APIGroup", apiVersion: "v1", ...this.#group(group) } : undefined;
+    return group !== "" && this.groups().has(group)
+      ? { kind: "APIGroup", apiVersion: "v1", ...this.#group(group) }
+      : undefined;
   }
 
   /** `/api/v1` and `/apis/<group>/<version>`; undefined for an unknown one. */
@@ -125,14 +141,24 @@ export class Discovery {
   }
 
   #group(group: string): JsonObject {
-    const versions = (this.groups().get(group) ?? []).map((version) => ({ groupVersion: groupVersion({ group, version }), version }));
+    const versions = (this.groups().get(group) ?? []).map((version) => ({
+      groupVersion: groupVersion({ group, version }),
+      version,
+    }));
     return { name: group, versions, preferredVersion: versions[0] };
   }
 
   #entries(group: string, version: string): Entry[] {
     const kinds = this.#catalog.all().filter((kind) => kind.group === group && kind.version === version);
     const virtual = VIRTUAL_KINDS.filter((kind) => kind.group === group && kind.version === version).map(
-      (kind): Entry => ({ ...kind, name: kind.plural, singular: kind.kind.toLowerCase(), verbs: ["create"], shortNames: [], categories: [] }),
+      (kind): Entry => ({
+        ...kind,
+        name: kind.plural,
+        singular: kind.kind.toLowerCase(),
+        verbs: ["create"],
+        shortNames: [],
+        categories: [],
+      }),
     );
     return [...kinds.flatMap(entriesOf), ...virtual];
   }
@@ -144,7 +170,11 @@ export class Discovery {
       const [name = "", sub] = entry.name.split("/");
       if (sub !== undefined) {
         const parent = resources.find((one) => one.resource === name);
-        if (parent !== undefined) parent.subresources = [...(parent.subresources ?? []), { subresource: sub, responseKind, verbs: entry.verbs }];
+        if (parent !== undefined)
+          parent.subresources = [
+            ...(parent.subresources ?? []),
+            { subresource: sub, responseKind, verbs: entry.verbs },
+          ];
         continue;
       }
       resources.push({

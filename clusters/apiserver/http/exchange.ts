@@ -12,9 +12,18 @@ export interface Exchange {
 }
 
 /** Answers with JSON. */
-export function sendJson(response: ServerResponse, code: number, body: unknown, contentType = "application/json"): void {
+export function sendJson(
+  response: ServerResponse,
+  code: number,
+  body: unknown,
+  contentType = "application/json",
+): void {
   const text = Buffer.from(`${JSON.stringify(body)}\n`);
-  response.writeHead(code, { "content-type": contentType, "content-length": text.length, "cache-control": "no-cache, private" });
+  response.writeHead(code, {
+    "content-type": contentType,
+    "content-length": text.length,
+    "cache-control": "no-cache, private",
+  });
   response.end(text);
 }
 
@@ -30,9 +39,11 @@ export function sendError(response: ServerResponse, error: unknown): void {
     response.destroy();
     return;
   }
-  const status = error instanceof StatusError ? error : new StatusError(500, "InternalError", "Internal error occurred");
+  const status =
+    error instanceof StatusError ? error : new StatusError(500, "InternalError", "Internal error occurred");
   if (status.httpCode === 401) response.setHeader("www-authenticate", "Bearer");
-  if (status.details?.retryAfterSeconds !== undefined) response.setHeader("retry-after", String(status.details.retryAfterSeconds));
+  if (status.details?.retryAfterSeconds !== undefined)
+    response.setHeader("retry-after", String(status.details.retryAfterSeconds));
   // The rest of an oversized body is not worth reading.
   if (status.httpCode === 413) response.setHeader("connection", "close");
   sendJson(response, status.httpCode, status.body());

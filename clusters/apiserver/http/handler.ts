@@ -1,12 +1,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Log } from "../../../core/log.ts";
 import { errorText } from "../../../core/errors.ts";
+import type { Log } from "../../../core/log.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
+import { impersonated } from "../auth/impersonation.ts";
 import type { RbacAuthorizer } from "../auth/rbac.ts";
 import type { User } from "../auth/tokens.ts";
 import type { Operations } from "../operations.ts";
-import { StatusError, pathNotFound, unauthorized } from "../status.ts";
+import { pathNotFound, StatusError, unauthorized } from "../status.ts";
 import type { Discovery } from "./discovery.ts";
 import { type Exchange, sendError, sendJson } from "./exchange.ts";
 import { kubeletPath, proxyLogs, proxyUpgrade } from "./kubelet.ts";
@@ -81,9 +82,15 @@ export class RequestHandler {
       await proxyUpgrade(this.#socket(), path, request, socket, head);
     } catch (error) {
       this.#failed(error, request);
-      const status = error instanceof StatusError ? error : new StatusError(500, "InternalError", "Internal error occurred");
+      const status =
+        error instanceof StatusError ? error : new StatusError(500, "InternalError", "Internal error occurred");
       const body = JSON.stringify(status.body());
-      const lines = [`HTTP/1.1 ${status.httpCode} ${status.reason}`, "content-type: application/json", `content-length: ${Buffer.byteLength(body)}`, "connection: close"];
+      const lines = [
+        `HTTP/1.1 ${status.httpCode} ${status.reason}`,
+        "content-type: application/json",
+        `content-length: ${Buffer.byteLength(body)}`,
+        "connection: close",
+      ];
       socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
     }
   }
@@ -91,29 +98,47 @@ export class RequestHandler {
   #failed(error: unknown, request: IncomingMessage): void {
     if (error instanceof StatusError && error.httpCode !== 500) return;
     const stack = error instanceof Error ? error.stack : undefined;
-    this.#parts.log.error("request failed", { method: request.method, path: (request.url ?? "").split("?")[0], error: errorText(error), stack });
+    this.#parts.log.error("request failed", {
+      method: request.method,
+      path: (request.url ?? "").split("?")[0],
+      error: errorText(error),
+      stack,
+    });
   }
 
   #authorized(request: IncomingMessage, info: RequestInfo): User {
     const { authenticator, authorizer } = this.#parts;
-    const user = authenticator.authenticate(request);
-    if (user === undefined) throw unauthorized();
+    const caller = authenticator.authenticate(request);
+    if (caller === undefined) throw unauthorized();
+    const user = impersonated(request, caller, authorizer);
     const action = actionOf(info);
     if (authorizer.allows(user, action)) return user;
     if (action.path !== "") {
-      throw new StatusError(403, "Forbidden", `forbidden: User "${user.name}" cannot ${action.verb} path "${action.path}"`);
+      throw new StatusError(
+        403,
+        "Forbidden",
+        `forbidden: User "${user.name}" cannot ${action.verb} path "${action.path}"`,
+      );
     }
     const resource = action.subresource === "" ? action.resource : `${action.resource}/${action.subresource}`;
     const what = `${resource}${action.group === "" ? "" : `.${action.group}`}`;
     const where = action.namespace === "" ? "at the cluster scope" : `in the namespace "${action.namespace}"`;
     const name = action.name === "" ? "" : ` "${action.name}"`;
     const message = `${what}${name} is forbidden: User "${user.name}" cannot ${action.verb} resource "${resource}" in API group "${action.group}" ${where}`;
-    throw new StatusError(403, "Forbidden", message, { ...(action.name === "" ? {} : { name: action.name }), group: action.group, kind: action.resource });
+    throw new StatusError(403, "Forbidden", message, {
+      ...(action.name === "" ? {} : { name: action.name }),
+      group: action.group,
+      kind: action.resource,
+    });
   }
 
   #open({ path }: RequestInfo, response: ServerResponse): void {
     if (path === "/version") {
-      sendJson(response, 200, { ...VERSION, goVersion: process.version, platform: `${process.platform}/${process.arch}` });
+      sendJson(response, 200, {
+        ...VERSION,
+        goVersion: process.version,
+        platform: `${process.platform}/${process.arch}`,
+      });
       return;
     }
     response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
@@ -156,7 +181,9 @@ export class RequestHandler {
     const { operations, objects, subresources, reviews } = this.#parts;
     const kind = operations.catalog.find(target.group, target.version, target.resource);
     if (kind === undefined) {
-      const virtual = VIRTUAL_KINDS.find((one) => one.group === target.group && one.version === target.version && one.plural === target.resource);
+      const virtual = VIRTUAL_KINDS.find(
+        (one) => one.group === target.group && one.version === target.version && one.plural === target.resource,
+      );
       if (virtual === undefined || target.name !== "") throw pathNotFound();
       await reviews.serve(exchange, virtual);
       return;
@@ -177,7 +204,8 @@ export class RequestHandler {
 
   #socket(): string {
     const { kubeletSocket } = this.#parts;
-    if (kubeletSocket === undefined) throw new StatusError(502, "BadGateway", "this API server has no node agent: logs and exec are not available");
+    if (kubeletSocket === undefined)
+      throw new StatusError(502, "BadGateway", "this API server has no node agent: logs and exec are not available");
     return kubeletSocket;
   }
 }

@@ -1,4 +1,4 @@
-import { type IncomingMessage, request as httpRequest, type ServerResponse } from "node:http";
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ApiObject, listAt, textAt } from "../object.ts";
@@ -11,9 +11,11 @@ function away(): StatusError {
 }
 
 /** The container that a request for logs or exec means. @throws StatusError 400 */
-export function containerOf(pod: ApiObject, query: URLSearchParams): string {
+function containerOf(pod: ApiObject, query: URLSearchParams): string {
   const { name } = pod.metadata;
-  const names = [...listAt(pod, "spec", "containers"), ...listAt(pod, "spec", "initContainers")].map((one) => textAt(one, "name"));
+  const names = [...listAt(pod, "spec", "containers"), ...listAt(pod, "spec", "initContainers")].map((one) =>
+    textAt(one, "name"),
+  );
   const asked = query.get("container") ?? "";
   if (asked !== "") {
     if (names.includes(asked)) return asked;
@@ -65,7 +67,13 @@ export function proxyLogs(socketPath: string, path: string, response: ServerResp
  * Hands an upgraded connection to the node agent, byte for byte: the agent answers the handshake itself. The
  * credentials stay here. Rejects with 502 when the agent is away.
  */
-export function proxyUpgrade(socketPath: string, path: string, request: IncomingMessage, client: Duplex, head: Buffer): Promise<void> {
+export function proxyUpgrade(
+  socketPath: string,
+  path: string,
+  request: IncomingMessage,
+  client: Duplex,
+  head: Buffer,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const upstream = connect(socketPath);
     const timer = setTimeout(() => upstream.destroy(new Error("timeout")), CONNECT_MS);

@@ -29,16 +29,26 @@ function dryRun(value: unknown): boolean {
 export function writeOptions({ info: { query }, response }: Exchange): WriteOptions {
   const validation = query.get("fieldValidation") ?? "Warn";
   if (validation !== "Ignore" && validation !== "Warn" && validation !== "Strict") {
-    throw badRequest(`fieldValidation: Unsupported value: ${JSON.stringify(validation)}: supported values: "Ignore", "Strict", "Warn"`);
+    throw badRequest(
+      `fieldValidation: Unsupported value: ${JSON.stringify(validation)}: supported values: "Ignore", "Strict", "Warn"`,
+    );
   }
-  return { dryRun: dryRun(query.get("dryRun")), fieldValidation: validation, warn: (text) => addWarning(response, text) };
+  return {
+    dryRun: dryRun(query.get("dryRun")),
+    fieldValidation: validation,
+    warn: (text) => addWarning(response, text),
+  };
 }
 
 /** Reads a patch and its type. @throws StatusError 400, 415 */
 export async function readPatch(exchange: Exchange, kind: Kind): Promise<{ type: PatchType; patch: unknown }> {
   const media = mediaType(exchange.request);
   if (media === "application/apply-patch+yaml") {
-    throw new StatusError(415, "UnsupportedMediaType", "server-side apply is not supported by this local API server; use client-side apply (kubectl apply without --server-side)");
+    throw new StatusError(
+      415,
+      "UnsupportedMediaType",
+      "server-side apply is not supported by this local API server; use client-side apply (kubectl apply without --server-side)",
+    );
   }
   const accepted = Object.keys(PATCH_TYPES).filter((one) => !(kind.custom && PATCH_TYPES[one] === "strategic"));
   const type = accepted.includes(media) ? PATCH_TYPES[media] : undefined;
@@ -48,11 +58,21 @@ export async function readPatch(exchange: Exchange, kind: Kind): Promise<{ type:
 
 function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
   const given = isRecord(body) ? body : {};
-  const grace = given["gracePeriodSeconds"] ?? (query.has("gracePeriodSeconds") ? Number(query.get("gracePeriodSeconds")) : undefined);
-  if (grace !== undefined && grace !== null && (typeof grace !== "number" || !Number.isInteger(grace))) throw badRequest("gracePeriodSeconds must be an integer");
+  const grace =
+    given["gracePeriodSeconds"] ??
+    (query.has("gracePeriodSeconds") ? Number(query.get("gracePeriodSeconds")) : undefined);
+  if (grace !== undefined && grace !== null && (typeof grace !== "number" || !Number.isInteger(grace)))
+    throw badRequest("gracePeriodSeconds must be an integer");
   const propagation = given["propagationPolicy"] ?? query.get("propagationPolicy") ?? undefined;
-  if (propagation !== undefined && propagation !== "Background" && propagation !== "Foreground" && propagation !== "Orphan") {
-    throw badRequest(`propagationPolicy: Unsupported value: ${JSON.stringify(propagation)}: supported values: "Background", "Foreground", "Orphan"`);
+  if (
+    propagation !== undefined &&
+    propagation !== "Background" &&
+    propagation !== "Foreground" &&
+    propagation !== "Orphan"
+  ) {
+    throw badRequest(
+      `propagationPolicy: Unsupported value: ${JSON.stringify(propagation)}: supported values: "Background", "Foreground", "Orphan"`,
+    );
   }
   const orphan = given["orphanDependents"] === true ? "Orphan" : undefined;
   const policy = propagation ?? orphan;
@@ -69,14 +89,16 @@ function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
 
 function revisionOf(query: URLSearchParams): string {
   const text = query.get("resourceVersion") ?? "";
-  if (text !== "" && !/^\d{1,15}$/.test(text)) throw badRequest(`resourceVersion: Invalid value: ${JSON.stringify(text)}: must be a number`);
+  if (text !== "" && !/^\d{1,15}$/.test(text))
+    throw badRequest(`resourceVersion: Invalid value: ${JSON.stringify(text)}: must be a number`);
   return text;
 }
 
 function integer(query: URLSearchParams, name: string): number {
   const text = query.get(name) ?? "";
   if (text === "") return 0;
-  if (!/^\d{1,9}$/.test(text)) throw badRequest(`${name}: Invalid value: ${JSON.stringify(text)}: must be a whole number`);
+  if (!/^\d{1,9}$/.test(text))
+    throw badRequest(`${name}: Invalid value: ${JSON.stringify(text)}: must be a whole number`);
   return Number(text);
 }
 
@@ -100,7 +122,8 @@ export class ObjectHandlers {
 
   /** Serves a request without a subresource. @throws StatusError */
   async serve(exchange: Exchange, kind: Kind, target: Target): Promise<void> {
-    if (kind.namespaced && target.namespace === "" && !["list", "watch"].includes(exchange.info.verb)) throw methodNotAllowed();
+    if (kind.namespaced && target.namespace === "" && !["list", "watch"].includes(exchange.info.verb))
+      throw methodNotAllowed();
     switch (exchange.info.verb) {
       case "get":
         this.send(exchange, kind, 200, this.#operations.get(kind, target.namespace, target.name));
@@ -120,14 +143,24 @@ export class ObjectHandlers {
       case "update": {
         if (target.name === "") throw methodNotAllowed();
         const body = await readJson(exchange.request);
-        this.send(exchange, kind, 200, this.#operations.update(kind, target.namespace, target.name, body, writeOptions(exchange)));
+        this.send(
+          exchange,
+          kind,
+          200,
+          this.#operations.update(kind, target.namespace, target.name, body, writeOptions(exchange)),
+        );
         return;
       }
       case "patch": {
         if (target.name === "") throw methodNotAllowed();
         const { type, patch } = await readPatch(exchange, kind);
         const { namespace, name } = target;
-        this.send(exchange, kind, 200, this.#operations.patch(kind, namespace, name, type, patch, writeOptions(exchange)));
+        this.send(
+          exchange,
+          kind,
+          200,
+          this.#operations.patch(kind, namespace, name, type, patch, writeOptions(exchange)),
+        );
         return;
       }
       case "delete":
@@ -182,7 +215,11 @@ export class ObjectHandlers {
       how.as === "metadata"
         ? { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1" }
         : { kind: `${kind.kind}List`, apiVersion: groupVersion(kind) };
-    sendJson(response, 200, { ...list, metadata, items: page.items.map((item) => presentObject(kind, item, how, wallMs)) });
+    sendJson(response, 200, {
+      ...list,
+      metadata,
+      items: page.items.map((item) => presentObject(kind, item, how, wallMs)),
+    });
   }
 
   #watch({ request, response, info: { query } }: Exchange, kind: Kind, target: Target): void {
@@ -205,7 +242,12 @@ export class ObjectHandlers {
       this.send(exchange, kind, 200, object);
       return;
     }
-    const details = { name: target.name, ...(kind.group === "" ? {} : { group: kind.group }), kind: kind.plural, uid: object.metadata.uid };
+    const details = {
+      name: target.name,
+      ...(kind.group === "" ? {} : { group: kind.group }),
+      kind: kind.plural,
+      uid: object.metadata.uid,
+    };
     sendJson(exchange.response, 200, { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details });
   }
 
@@ -214,8 +256,15 @@ export class ObjectHandlers {
     const { store } = this.#operations.context;
     const matches = this.#matcher(kind, query);
     const items = store.list(kind.resource, target.namespace).filter(matches);
-    const deleted = items.map((item) => this.#operations.delete(kind, item.metadata.namespace ?? "", item.metadata.name, options).object);
+    const deleted = items.map(
+      (item) => this.#operations.delete(kind, item.metadata.namespace ?? "", item.metadata.name, options).object,
+    );
     const metadata = { resourceVersion: String(store.revision) };
-    sendJson(response, 200, { kind: `${kind.kind}List`, apiVersion: groupVersion(kind), metadata, items: deleted.map((item) => inVersion(kind, item)) });
+    sendJson(response, 200, {
+      kind: `${kind.kind}List`,
+      apiVersion: groupVersion(kind),
+      metadata,
+      items: deleted.map((item) => inVersion(kind, item)),
+    });
   }
 }

@@ -36,27 +36,40 @@ export function openApiDocument(catalog: Catalog, group: string, version: string
     addPaths(paths, kind, name, gvk);
   }
   collect.add("V1ObjectMeta");
-  collect.add("V1ListMeta");
   const all = builtinSchemas();
   // The set grows while it is walked.
   for (const name of collect) {
     const schema = all.get(name);
-    if (schema !== undefined) schemas[name] = described(schema, collect);
+    const component = componentName(name);
+    if (schema !== undefined && schemas[component] === undefined) schemas[component] = described(schema, collect);
   }
-  schemas["V1ListMeta"] = { type: "object", properties: { resourceVersion: { type: "string" }, continue: { type: "string" } } };
+  schemas[componentName("V1ListMeta")] = {
+    type: "object",
+    properties: { resourceVersion: { type: "string" }, continue: { type: "string" } },
+  };
   return { openapi: "3.0.0", info: { title: "Kubernetes", version: "local" }, paths, components: { schemas } };
 }
 
 function schemaName(kind: Kind): string {
-  if (kind.schema.ref !== undefined) return `root.${kind.schema.ref}`;
+  if (kind.schema.ref !== undefined) return componentName(kind.schema.ref);
   return `${kind.group.split(".").reverse().join(".")}.${kind.version}.${kind.kind}`;
+}
+
+/** kubectl explain shows what follows the last dot. */
+function componentName(type: string): string {
+  return `io.k8s.api.${type.replace(/^([A-Z][a-z]+)?V1/, (_, group?: string) => `${(group ?? "").toLowerCase()}v1.`)}`;
 }
 
 function withMeta(schema: Schema, kind: Kind): Schema {
   if (!kind.custom) return schema;
   return {
     ...schema,
-    properties: { ...schema.properties, apiVersion: { type: "string" }, kind: { type: "string" }, metadata: { ref: "V1ObjectMeta" } },
+    properties: {
+      ...schema.properties,
+      apiVersion: { type: "string" },
+      kind: { type: "string" },
+      metadata: { ref: "V1ObjectMeta" },
+    },
   };
 }
 
@@ -67,14 +80,21 @@ function described(value: unknown, collect: Set<string>): JsonObject {
   if (typeof ref === "string") {
     collect.add(ref);
     const { description } = rest;
-    return { ...(description === undefined ? {} : { description }), allOf: [{ $ref: PREFIX + ref }], default: {} };
+    return {
+      ...(description === undefined ? {} : { description }),
+      allOf: [{ $ref: PREFIX + componentName(ref) }],
+      default: {},
+    };
   }
   const result: JsonObject = { ...rest };
   if (isRecord(rest.properties)) {
-    result["properties"] = Object.fromEntries(Object.entries(rest.properties).map(([key, field]) => [key, described(field, collect)]));
+    result["properties"] = Object.fromEntries(
+      Object.entries(rest.properties).map(([key, field]) => [key, described(field, collect)]),
+    );
   }
   if (rest.items !== undefined) result["items"] = described(rest.items, collect);
-  if (isRecord(rest.additionalProperties)) result["additionalProperties"] = described(rest.additionalProperties, collect);
+  if (isRecord(rest.additionalProperties))
+    result["additionalProperties"] = described(rest.additionalProperties, collect);
   if (rest["x-kubernetes-int-or-string"] === true) result["oneOf"] = [{ type: "string" }, { type: "integer" }];
   return result;
 }
@@ -83,7 +103,7 @@ function listSchema(name: string, gvk: JsonObject): JsonObject {
   const properties = {
     apiVersion: { type: "string" },
     kind: { type: "string" },
-    metadata: { $ref: `${PREFIX}V1ListMeta` },
+    metadata: { $ref: PREFIX + componentName("V1ListMeta") },
     items: { type: "array", items: { $ref: PREFIX + name } },
   };
   return { type: "object", properties, required: ["items"], "x-kubernetes-group-version-kind": [gvk] };
@@ -94,7 +114,8 @@ function parameter(name: string): JsonObject {
 }
 
 function operation(action: string, gvk: JsonObject, schema: string, body: readonly string[]): JsonObject {
-  const content = (types: readonly string[], value: JsonObject) => Object.fromEntries(types.map((type) => [type, { schema: value }]));
+  const content = (types: readonly string[], value: JsonObject) =>
+    Object.fromEntries(types.map((type) => [type, { schema: value }]));
   const writes = body.length > 0;
   return {
     "x-kubernetes-action": action,
@@ -131,4 +152,3 @@ export function openApiTarget(path: string): { readonly group: string; readonly 
   if (parts[0] === "apis" && parts.length === 3) return { group: parts[1] ?? "", version: parts[2] ?? "" };
   return undefined;
 }
-

@@ -40,7 +40,9 @@ export class Pages {
     if (!/^[0-9a-f-]{36}$/.test(token)) throw badRequest("continue key is not valid");
     const rest = this.#lists.get(token);
     if (rest === undefined || rest.untilMs < this.#nowMs()) {
-      throw expired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.");
+      throw expired(
+        "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.",
+      );
     }
     return this.#page(rest.items, rest.revision, limit);
   }

@@ -25,7 +25,11 @@ export function presentationOf(accept: string, query: URLSearchParams): Presenta
     }
     if (as === "PartialObjectMetadata" || as === "PartialObjectMetadataList") return { as: "metadata" };
   }
-  throw new StatusError(406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml");
+  throw new StatusError(
+    406,
+    "NotAcceptable",
+    "only the following media types are accepted: application/json, application/yaml",
+  );
 }
 
 function metadataOnly(object: ApiObject): JsonObject {
@@ -33,7 +37,13 @@ function metadataOnly(object: ApiObject): JsonObject {
 }
 
 /** Rows of `kubectl get`. */
-export function tableOf(kind: Kind, objects: readonly ApiObject[], metadata: JsonObject, include: "None" | "Metadata" | "Object", wallMs: number): JsonObject {
+export function tableOf(
+  kind: Kind,
+  objects: readonly ApiObject[],
+  metadata: JsonObject,
+  include: "None" | "Metadata" | "Object",
+  wallMs: number,
+): JsonObject {
   return {
     kind: "Table",
     apiVersion: "meta.k8s.io/v1",

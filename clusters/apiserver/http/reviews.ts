@@ -36,7 +36,13 @@ export class ReviewHandlers {
     const given = isRecord(body) ? body : {};
     const spec = recordAt(given, "spec");
     const status = this.#status(kind.kind, spec, user);
-    const reply = { kind: kind.kind, apiVersion: `${kind.group}/${kind.version}`, metadata: { creationTimestamp: null }, spec, status };
+    const reply = {
+      kind: kind.kind,
+      apiVersion: `${kind.group}/${kind.version}`,
+      metadata: { creationTimestamp: null },
+      spec,
+      status,
+    };
     // A token is not sent back to who asks about it.
     if (kind.kind === "TokenReview") reply.spec = { ...spec, token: "" };
     sendJson(response, 201, reply);
@@ -52,7 +58,10 @@ export class ReviewHandlers {
         return this.#access(user, spec);
       case "SelfSubjectRulesReview": {
         const rules = user.groups.includes("system:masters")
-          ? [{ verbs: ["*"], apiGroups: ["*"], resources: ["*"] }, { verbs: ["*"], nonResourceURLs: ["*"] }]
+          ? [
+              { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
+              { verbs: ["*"], nonResourceURLs: ["*"] },
+            ]
           : this.#authorizer.rulesOf(user, textAt(spec, "namespace"));
         return {
           resourceRules: rules.filter((rule) => listAt(rule, "nonResourceURLs").length === 0),
@@ -61,8 +70,14 @@ export class ReviewHandlers {
         };
       }
       default: {
-        const subject = { name: textAt(spec, "user"), uid: textAt(spec, "uid"), groups: strings(spec["groups"]), extra: {} };
-        if (subject.name === "" && subject.groups.length === 0) throw badRequest("spec.user: Invalid value: at least one of user or group must be specified");
+        const subject = {
+          name: textAt(spec, "user"),
+          uid: textAt(spec, "uid"),
+          groups: strings(spec["groups"]),
+          extra: {},
+        };
+        if (subject.name === "" && subject.groups.length === 0)
+          throw badRequest("spec.user: Invalid value: at least one of user or group must be specified");
         return this.#access(subject, spec);
       }
     }
@@ -72,7 +87,8 @@ export class ReviewHandlers {
     const asked = strings(spec["audiences"]);
     const audiences = asked.length === 0 ? [this.#tokens.issuer] : asked;
     const checked = this.#tokens.check(textAt(spec, "token"), audiences);
-    if (typeof checked === "string") return { authenticated: false, user: {}, error: `[invalid bearer token, ${checked}]` };
+    if (typeof checked === "string")
+      return { authenticated: false, user: {}, error: `[invalid bearer token, ${checked}]` };
     return { authenticated: true, user: userInfo(checked.user), audiences: checked.audiences };
   }
 

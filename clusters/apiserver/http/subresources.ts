@@ -1,10 +1,30 @@
 import type { ServiceAccountTokens } from "../auth/tokens.ts";
 import type { Kind, ScalePaths } from "../kinds/kind.ts";
-import { type ApiObject, at, clone, isRecord, type JsonObject, listAt, numberAt, recordAt, textAt, timestamp } from "../object.ts";
+import {
+  type ApiObject,
+  at,
+  clone,
+  isRecord,
+  type JsonObject,
+  listAt,
+  numberAt,
+  recordAt,
+  textAt,
+  timestamp,
+} from "../object.ts";
 import type { Operations } from "../operations.ts";
 import { applyJsonPatch } from "../patch/json-patch.ts";
 import { applyMergePatch } from "../patch/merge-patch.ts";
-import { badRequest, conflict, invalid, invalidValue, methodNotAllowed, notFound, pathNotFound, required } from "../status.ts";
+import {
+  badRequest,
+  conflict,
+  invalid,
+  invalidValue,
+  methodNotAllowed,
+  notFound,
+  pathNotFound,
+  required,
+} from "../status.ts";
 import { readJson } from "./body.ts";
 import { type Exchange, sendJson } from "./exchange.ts";
 import { type ObjectHandlers, readPatch, writeOptions } from "./objects.ts";
@@ -95,11 +115,16 @@ export class SubresourceHandlers {
     if (verb === "update") wanted = await readJson(exchange.request);
     else if (verb === "patch") {
       const { type, patch } = await readPatch(exchange, kind);
-      wanted = type === "json" ? applyJsonPatch(scaleOf(object, paths), patch) : applyMergePatch(scaleOf(object, paths), patch);
+      wanted =
+        type === "json"
+          ? applyJsonPatch(scaleOf(object, paths), patch)
+          : applyMergePatch(scaleOf(object, paths), patch);
     } else throw methodNotAllowed();
     const replicas = numberAt(wanted, 0, "spec", "replicas");
     if (replicas < 0 || !Number.isInteger(replicas)) {
-      throw invalid("autoscaling", "Scale", name, [invalidValue("spec.replicas", replicas, "must be greater than or equal to 0")]);
+      throw invalid("autoscaling", "Scale", name, [
+        invalidValue("spec.replicas", replicas, "must be greater than or equal to 0"),
+      ]);
     }
     const current = clone(this.#operations.get(kind, namespace, name));
     const version = textAt(wanted, "metadata", "resourceVersion");
@@ -146,13 +171,19 @@ export class SubresourceHandlers {
 
   #boundPod(bound: JsonObject, namespace: string) {
     const name = textAt(bound, "name");
-    if (bound["kind"] !== "Pod") throw badRequest(`cannot bind token for serviceaccount to object type ${String(bound["kind"])}`);
+    if (bound["kind"] !== "Pod")
+      throw badRequest(`cannot bind token for serviceaccount to object type ${String(bound["kind"])}`);
     const of = { group: "", resource: "pods" };
     const pod = this.#operations.context.store.get("/pods", namespace, name);
     if (pod === undefined) throw notFound(of, name);
     const uid = pod.metadata.uid ?? "";
     const asked = textAt(bound, "uid");
-    if (asked !== "" && asked !== uid) throw conflict(of, name, `the UID in the bound object reference (${asked}) does not match the UID in record. The object might have been deleted and then recreated`);
+    if (asked !== "" && asked !== uid)
+      throw conflict(
+        of,
+        name,
+        `the UID in the bound object reference (${asked}) does not match the UID in record. The object might have been deleted and then recreated`,
+      );
     return { kind: "Pod", name, uid };
   }
 
@@ -167,7 +198,12 @@ export class SubresourceHandlers {
     if (node === "") throw invalid("", "Binding", name, [required("target.name")]);
     const pod = this.#operations.get(kind, namespace, name);
     const bound = textAt(pod, "spec", "nodeName");
-    if (bound !== "") throw conflict({ group: "", resource: "pods/binding" }, name, `pod ${name} is already assigned to node "${bound}"`);
+    if (bound !== "")
+      throw conflict(
+        { group: "", resource: "pods/binding" },
+        name,
+        `pod ${name} is already assigned to node "${bound}"`,
+      );
     this.#operations.amend(kind, namespace, name, (object) => {
       object["spec"] = { ...recordAt(object, "spec"), nodeName: node };
     });

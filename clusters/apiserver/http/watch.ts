@@ -45,7 +45,8 @@ export class Watches {
   serve(request: IncomingMessage, response: ServerResponse, wanted: WatchRequest): void {
     if (this.#open.size >= MAX_WATCHES) throw tooManyRequests("too many watches are open");
     const { kind, namespace, matches, how } = wanted;
-    const scoped = (object: ApiObject) => (namespace === "" || object.metadata.namespace === namespace) && matches(object);
+    const scoped = (object: ApiObject) =>
+      (namespace === "" || object.metadata.namespace === namespace) && matches(object);
 
     const fromStart = wanted.resourceVersion === "" || wanted.resourceVersion === "0" || wanted.initialEvents;
     if (wanted.resourceVersion !== "") this.#store.check(Number(wanted.resourceVersion));
@@ -66,13 +67,16 @@ export class Watches {
         if (now || before) writer.event("DELETED", event.object);
       } else if (now) writer.event(before ? "MODIFIED" : "ADDED", event.object);
       // It left the selection: to this client it is gone, in its last matching state.
-      else if (before && event.previous !== undefined) writer.event("DELETED", withRevision(event.previous, event.revision));
+      else if (before && event.previous !== undefined)
+        writer.event("DELETED", withRevision(event.previous, event.revision));
     };
 
     let stopWatch = () => {};
     try {
       const after = fromStart ? this.#store.revision : Number(wanted.resourceVersion);
-      if (fromStart) for (const object of this.#store.list(kind.resource, namespace)) if (matches(object)) writer.event("ADDED", object);
+      if (fromStart)
+        for (const object of this.#store.list(kind.resource, namespace))
+          if (matches(object)) writer.event("ADDED", object);
       if (wanted.initialEvents) writer.bookmark(last, true);
       stopWatch = this.#store.watch(kind.resource, after, onEvent);
     } catch (error) {
@@ -131,7 +135,8 @@ function eventWriter(kind: Kind, how: Presentation, write: (line: string) => voi
       if (initialEnd) metadata["annotations"] = { "k8s.io/initial-events-end": "true" };
       const empty = inVersion(kind, { apiVersion: "", kind: kind.kind, metadata: { name: "" } });
       if (how.as === "table") send("BOOKMARK", tableOf(kind, [], metadata, how.include, wallMs()));
-      else if (how.as === "metadata") send("BOOKMARK", { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata });
+      else if (how.as === "metadata")
+        send("BOOKMARK", { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata });
       else send("BOOKMARK", { kind: empty.kind, apiVersion: empty.apiVersion, metadata });
     },
   };

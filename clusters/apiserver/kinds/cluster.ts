@@ -10,15 +10,25 @@ export const NAMESPACE_STRATEGY: Strategy = {
   prepareCreate(namespace) {
     namespace["spec"] = { finalizers: ["kubernetes"] };
     namespace["status"] = { phase: "Active" };
-    namespace.metadata.labels = { "kubernetes.io/metadata.name": namespace.metadata.name, ...namespace.metadata.labels };
+    namespace.metadata.labels = {
+      "kubernetes.io/metadata.name": namespace.metadata.name,
+      ...namespace.metadata.labels,
+    };
   },
   prepareUpdate(namespace, old) {
     namespace["spec"] = old["spec"] ?? {};
-    namespace.metadata.labels = { "kubernetes.io/metadata.name": namespace.metadata.name, ...namespace.metadata.labels };
+    namespace.metadata.labels = {
+      "kubernetes.io/metadata.name": namespace.metadata.name,
+      ...namespace.metadata.labels,
+    };
   },
   admitDelete(namespace) {
     if (!KEPT.has(namespace.metadata.name)) return undefined;
-    return forbidden({ group: "", resource: "namespaces" }, namespace.metadata.name, "this namespace may not be deleted");
+    return forbidden(
+      { group: "", resource: "namespaces" },
+      namespace.metadata.name,
+      "this namespace may not be deleted",
+    );
   },
   beginDelete(namespace) {
     namespace["status"] = { ...recordAt(namespace, "status"), phase: "Terminating" };
@@ -26,7 +36,11 @@ export const NAMESPACE_STRATEGY: Strategy = {
   heldBack: (namespace) => listAt(namespace, "spec", "finalizers").length > 0,
 };
 
-export const NAMESPACE_COLUMNS: readonly Column[] = [NAME_COLUMN, column("Status", (one) => textAt(one, "status", "phase")), AGE_COLUMN];
+export const NAMESPACE_COLUMNS: readonly Column[] = [
+  NAME_COLUMN,
+  column("Status", (one) => textAt(one, "status", "phase")),
+  AGE_COLUMN,
+];
 
 export const NODE_STRATEGY: Strategy = {
   defaults(node) {
@@ -48,7 +62,12 @@ function roles(node: ApiObject): string {
 }
 
 function address(node: ApiObject, type: string): string {
-  return textAt(listAt(node, "status", "addresses").find((one) => isRecord(one) && one["type"] === type), "address") || "<none>";
+  return (
+    textAt(
+      listAt(node, "status", "addresses").find((one) => isRecord(one) && one["type"] === type),
+      "address",
+    ) || "<none>"
+  );
 }
 
 export const NODE_COLUMNS: readonly Column[] = [
@@ -61,5 +80,9 @@ export const NODE_COLUMNS: readonly Column[] = [
   column("External-IP", (node) => address(node, "ExternalIP"), 1),
   column("OS-Image", (node) => textAt(node, "status", "nodeInfo", "osImage") || "<unknown>", 1),
   column("Kernel-Version", (node) => textAt(node, "status", "nodeInfo", "kernelVersion") || "<unknown>", 1),
-  column("Container-Runtime", (node) => textAt(node, "status", "nodeInfo", "containerRuntimeVersion") || "<unknown>", 1),
+  column(
+    "Container-Runtime",
+    (node) => textAt(node, "status", "nodeInfo", "containerRuntimeVersion") || "<unknown>",
+    1,
+  ),
 ];

@@ -26,7 +26,12 @@ export function age(time: unknown, wallMs: number): string {
 }
 
 /** A column over what `value` finds. */
-export function column(name: string, value: (object: ApiObject, wallMs: number) => unknown, priority = 0, type: Column["type"] = "string"): Column {
+export function column(
+  name: string,
+  value: (object: ApiObject, wallMs: number) => unknown,
+  priority = 0,
+  type: Column["type"] = "string",
+): Column {
   return { name, type, priority, value };
 }
 

@@ -13,13 +13,18 @@ function dataCauses(object: ApiObject, ...fields: string[]): Cause[] {
   let bytes = 0;
   for (const field of fields) {
     for (const [key, value] of Object.entries(recordAt(object, field))) {
-      if (!/^[-._a-zA-Z0-9]+$/.test(key) || key.length > 253) causes.push(invalidValue(`${field}[${key}]`, key, KEY_TEXT));
+      if (!/^[-._a-zA-Z0-9]+$/.test(key) || key.length > 253)
+        causes.push(invalidValue(`${field}[${key}]`, key, KEY_TEXT));
       bytes += key.length + (typeof value === "string" ? value.length : 0);
     }
   }
   // base64 is a third longer than what it holds.
   if (bytes > MAX_DATA_BYTES * 1.34) {
-    causes.push({ reason: "FieldValueTooLong", field: fields[0] ?? "data", message: `Too long: may not be more than ${MAX_DATA_BYTES} bytes` });
+    causes.push({
+      reason: "FieldValueTooLong",
+      field: fields[0] ?? "data",
+      message: `Too long: may not be more than ${MAX_DATA_BYTES} bytes`,
+    });
   }
   return causes;
 }
@@ -29,7 +34,8 @@ function frozen(object: ApiObject, old: ApiObject, ...fields: string[]): Cause[]
   const causes: Cause[] = [];
   const text = "field is immutable when `immutable` is set";
   if (object["immutable"] !== true) causes.push(forbiddenField("immutable", text));
-  for (const field of fields) if (JSON.stringify(object[field]) !== JSON.stringify(old[field])) causes.push(forbiddenField(field, text));
+  for (const field of fields)
+    if (JSON.stringify(object[field]) !== JSON.stringify(old[field])) causes.push(forbiddenField(field, text));
   return causes;
 }
 
@@ -50,7 +56,8 @@ export const SECRET_STRATEGY: Strategy = {
       "kubernetes.io/dockerconfigjson": [".dockerconfigjson"],
     };
     for (const key of needed[textAt(secret, "type")] ?? []) {
-      if (at(secret, "data", key) === undefined) causes.push({ reason: "FieldValueRequired", field: `data[${key}]`, message: "Required value" });
+      if (at(secret, "data", key) === undefined)
+        causes.push({ reason: "FieldValueRequired", field: `data[${key}]`, message: "Required value" });
     }
     return causes;
   },
@@ -112,20 +119,28 @@ export const EVENT_COLUMNS: readonly Column[] = [
   column("Last Seen", seen),
   column("Type", (event) => textAt(event, "type")),
   column("Reason", (event) => textAt(event, "reason")),
-  column("Object", (event) => `${textAt(event, "involvedObject", "kind").toLowerCase()}/${textAt(event, "involvedObject", "name")}`),
+  column(
+    "Object",
+    (event) => `${textAt(event, "involvedObject", "kind").toLowerCase()}/${textAt(event, "involvedObject", "name")}`,
+  ),
   column("Source", (event) => textAt(event, "source", "component") || textAt(event, "reportingComponent"), 1),
   column("Message", (event) => textAt(event, "message").trim()),
   { ...NAME_COLUMN, priority: 1 },
 ];
 
-export const LEASE_COLUMNS: readonly Column[] = [NAME_COLUMN, column("Holder", (lease) => textAt(lease, "spec", "holderIdentity")), AGE_COLUMN];
+export const LEASE_COLUMNS: readonly Column[] = [
+  NAME_COLUMN,
+  column("Holder", (lease) => textAt(lease, "spec", "holderIdentity")),
+  AGE_COLUMN,
+];
 
 export const LEASE_STRATEGY: Strategy = {
   validate(lease) {
     const causes: Cause[] = [];
     for (const field of ["leaseDurationSeconds"]) {
       const value = at(lease, "spec", field);
-      if (typeof value === "number" && value <= 0) causes.push(invalidValue(`spec.${field}`, value, "must be greater than 0"));
+      if (typeof value === "number" && value <= 0)
+        causes.push(invalidValue(`spec.${field}`, value, "must be greater than 0"));
     }
     const transitions = at(lease, "spec", "leaseTransitions");
     if (typeof transitions === "number" && transitions < 0) {

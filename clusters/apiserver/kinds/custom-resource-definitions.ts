@@ -18,7 +18,10 @@ function condition(type: string, reason: string, message: string, wallMs: number
 }
 
 function accept(crd: ApiObject, old: ApiObject | undefined, { wallMs }: KindContext): void {
-  const storage = textAt(versions(crd).find((one) => one["storage"] === true), "name");
+  const storage = textAt(
+    versions(crd).find((one) => one["storage"] === true),
+    "name",
+  );
   const stored = listAt(old, "status", "storedVersions");
   const conditions = listAt(old, "status", "conditions");
   const now = wallMs();
@@ -50,7 +53,8 @@ function versionCauses(version: JsonObject, field: string): Cause[] {
       causes.push(notSupported(`${at}.type`, type, ["boolean", "date", "integer", "number", "string"]));
     }
     const path = textAt(printed, "jsonPath");
-    if (parseJsonPath(path) === undefined) causes.push(invalidValue(`${at}.jsonPath`, path, "is not a JSON path that can be read"));
+    if (parseJsonPath(path) === undefined)
+      causes.push(invalidValue(`${at}.jsonPath`, path, "is not a JSON path that can be read"));
   }
   return causes;
 }
@@ -60,7 +64,8 @@ function schemaCauses(schema: JsonObject, field: string, root: boolean): Cause[]
   const type = schema["type"];
   if (root && type !== "object") causes.push(invalidValue(`${field}.type`, type ?? "", "must be object at the root"));
   const free = schema["x-kubernetes-preserve-unknown-fields"] === true || schema["x-kubernetes-int-or-string"] === true;
-  if (type === undefined && !free) causes.push(required(`${field}.type`, "must not be empty for specified object fields"));
+  if (type === undefined && !free)
+    causes.push(required(`${field}.type`, "must not be empty for specified object fields"));
   if (type !== undefined && !["object", "array", "string", "integer", "number", "boolean"].includes(String(type))) {
     causes.push(notSupported(`${field}.type`, type, ["array", "boolean", "integer", "number", "object", "string"]));
   }
@@ -69,7 +74,8 @@ function schemaCauses(schema: JsonObject, field: string, root: boolean): Cause[]
   }
   if (isRecord(schema["items"])) causes.push(...schemaCauses(schema["items"], `${field}.items`, false));
   else if (type === "array") causes.push(required(`${field}.items`, "must be specified"));
-  if (isRecord(schema["additionalProperties"])) causes.push(...schemaCauses(schema["additionalProperties"], `${field}.additionalProperties`, false));
+  if (isRecord(schema["additionalProperties"]))
+    causes.push(...schemaCauses(schema["additionalProperties"], `${field}.additionalProperties`, false));
   return causes;
 }
 
@@ -79,14 +85,16 @@ function validate(crd: ApiObject): Cause[] {
   const plural = textAt(crd, "spec", "names", "plural");
   if (group === "") causes.push(required("spec.group"));
   else for (const fault of nameFaults(group, "subdomain")) causes.push(invalidValue("spec.group", group, fault));
-  if (!group.includes(".") && group !== "") causes.push(invalidValue("spec.group", group, "should be a domain with at least one dot"));
+  if (!group.includes(".") && group !== "")
+    causes.push(invalidValue("spec.group", group, "should be a domain with at least one dot"));
   if (plural === "") causes.push(required("spec.names.plural"));
   if (textAt(crd, "spec", "names", "kind") === "") causes.push(required("spec.names.kind"));
   if (crd.metadata.name !== `${plural}.${group}`) {
     causes.push(invalidValue("metadata.name", crd.metadata.name, `must be spec.names.plural+"."+spec.group`));
   }
   const scope = textAt(crd, "spec", "scope");
-  if (scope !== "Namespaced" && scope !== "Cluster") causes.push(notSupported("spec.scope", scope, ["Cluster", "Namespaced"]));
+  if (scope !== "Namespaced" && scope !== "Cluster")
+    causes.push(notSupported("spec.scope", scope, ["Cluster", "Namespaced"]));
   const storages = versions(crd).filter((one) => one["storage"] === true).length;
   if (storages !== 1) {
     causes.push(invalidValue("spec.versions", null, "must have exactly one version marked as storage version"));
@@ -119,7 +127,9 @@ export const CUSTOM_RESOURCE_DEFINITION_STRATEGY: Strategy = {
   },
   validate,
   validateUpdate(crd, old) {
-    return ["group", "scope"].flatMap((field) => immutable(`spec.${field}`, recordAt(crd, "spec")[field], recordAt(old, "spec")[field]));
+    return ["group", "scope"].flatMap((field) =>
+      immutable(`spec.${field}`, recordAt(crd, "spec")[field], recordAt(old, "spec")[field]),
+    );
   },
 };
 
@@ -169,7 +179,10 @@ export function customKinds(crd: ApiObject): Kind[] {
   const group = textAt(crd, "spec", "group");
   const plural = textAt(names, "plural");
   const namespaced = textAt(crd, "spec", "scope") === "Namespaced";
-  const storageVersion = textAt(versions(crd).find((one) => one["storage"] === true), "name");
+  const storageVersion = textAt(
+    versions(crd).find((one) => one["storage"] === true),
+    "name",
+  );
   const strings = (field: string) => listAt(names, field).filter((one): one is string => typeof one === "string");
   return versions(crd)
     .filter((version) => version["served"] === true)

@@ -13,8 +13,10 @@ const MAX_ADDRESSES = 100;
 function specialAddress(ip: string): string {
   if (ip === "0.0.0.0" || ip === "::") return "may not be unspecified (0.0.0.0 or ::)";
   if (ip.startsWith("127.") || ip === "::1") return "may not be in the loopback range (127.0.0.0/8, ::1/128)";
-  if (ip.startsWith("169.254.") || /^fe[89ab]/i.test(ip)) return "may not be in the link-local range (169.254.0.0/16, fe80::/10)";
-  if (ip.startsWith("224.0.0.") || /^ff02:/i.test(ip)) return "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)";
+  if (ip.startsWith("169.254.") || /^fe[89ab]/i.test(ip))
+    return "may not be in the link-local range (169.254.0.0/16, fe80::/10)";
+  if (ip.startsWith("224.0.0.") || /^ff02:/i.test(ip))
+    return "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)";
   return "";
 }
 
@@ -35,9 +37,11 @@ function portCauses(slice: ApiObject): Cause[] {
     const name = textAt(port, "name");
     if (names.has(name)) causes.push(duplicate(`${field}.name`, name));
     names.add(name);
-    if (name !== "") for (const fault of nameFaults(name, "label")) causes.push(invalidValue(`${field}.name`, name, fault));
+    if (name !== "")
+      for (const fault of nameFaults(name, "label")) causes.push(invalidValue(`${field}.name`, name, fault));
     const protocol = textAt(port, "protocol");
-    if (!["TCP", "UDP", "SCTP"].includes(protocol)) causes.push(notSupported(`${field}.protocol`, protocol, ["SCTP", "TCP", "UDP"]));
+    if (!["TCP", "UDP", "SCTP"].includes(protocol))
+      causes.push(notSupported(`${field}.protocol`, protocol, ["SCTP", "TCP", "UDP"]));
     const number = isRecord(port) ? port["port"] : undefined;
     if (typeof number === "number" && (number < 1 || number > 65_535)) {
       causes.push(invalidValue(`${field}.port`, number, "must be between 1 and 65535, inclusive"));
@@ -62,21 +66,31 @@ export const ENDPOINT_SLICE_STRATEGY: Strategy = {
     else if (!TYPES.includes(type)) causes.push(notSupported("addressType", type, TYPES));
     const endpoints = listAt(slice, "endpoints");
     if (endpoints.length > MAX_ENDPOINTS) {
-      causes.push({ reason: "FieldValueTooMany", field: "endpoints", message: `Too many: ${endpoints.length}: must have at most ${MAX_ENDPOINTS} items` });
+      causes.push({
+        reason: "FieldValueTooMany",
+        field: "endpoints",
+        message: `Too many: ${endpoints.length}: must have at most ${MAX_ENDPOINTS} items`,
+      });
     }
     for (const [i, endpoint] of endpoints.entries()) {
       const field = `endpoints[${i}].addresses`;
       const addresses = listAt(endpoint, "addresses");
       if (addresses.length === 0) causes.push(required(field, "must contain at least 1 address"));
       if (addresses.length > MAX_ADDRESSES) {
-        causes.push({ reason: "FieldValueTooMany", field, message: `Too many: ${addresses.length}: must have at most ${MAX_ADDRESSES} items` });
+        causes.push({
+          reason: "FieldValueTooMany",
+          field,
+          message: `Too many: ${addresses.length}: must have at most ${MAX_ADDRESSES} items`,
+        });
       }
       if (!TYPES.includes(type)) continue;
       for (const [j, address] of addresses.entries()) {
         causes.push(...addressCauses(type, String(address), `${field}[${j}]`, allowLoopbackEndpoints));
       }
       const hostname = textAt(endpoint, "hostname");
-      if (hostname !== "") for (const fault of nameFaults(hostname, "label")) causes.push(invalidValue(`endpoints[${i}].hostname`, hostname, fault));
+      if (hostname !== "")
+        for (const fault of nameFaults(hostname, "label"))
+          causes.push(invalidValue(`endpoints[${i}].hostname`, hostname, fault));
     }
     return [...causes, ...portCauses(slice)];
   },

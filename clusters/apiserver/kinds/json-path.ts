@@ -1,8 +1,13 @@
 import { isRecord } from "../object.ts";
 
-type Step = { readonly field: string } | { readonly index: number } | { readonly where: readonly string[]; readonly equals: string } | { readonly every: true };
+type Step =
+  | { readonly field: string }
+  | { readonly index: number }
+  | { readonly where: readonly string[]; readonly equals: string }
+  | { readonly every: true };
 
-const TOKEN = /\.?\[\?\(@\.([^=!<>]+?)\s*==\s*(?:"([^"]*)"|'([^']*)')\)\]|\.?\[(-?\d+)\]|\.?\[\*\]|\.?\['([^']*)'\]|\.?\["([^"]*)"\]|\.((?:\\.|[^.[\\])+)/gy;
+const TOKEN =
+  /\.?\[\?\(@\.([^=!<>]+?)\s*==\s*(?:"([^"]*)"|'([^']*)')\)\]|\.?\[(-?\d+)\]|\.?\[\*\]|\.?\['([^']*)'\]|\.?\["([^"]*)"\]|\.((?:\\.|[^.[\\])+)/gy;
 
 /** The part of JSONPath that printer columns use; undefined where the text is something else. */
 export function parseJsonPath(text: string): ((object: unknown) => unknown) | undefined {

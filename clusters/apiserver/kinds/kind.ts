@@ -91,7 +91,16 @@ export interface ScalePaths {
   readonly labelSelector: string | undefined;
 }
 
-export const ALL_VERBS: readonly string[] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+export const ALL_VERBS: readonly string[] = [
+  "create",
+  "delete",
+  "deletecollection",
+  "get",
+  "list",
+  "patch",
+  "update",
+  "watch",
+];
 
 /** `v1`, or `apps/v1`. */
 export function groupVersion({ group, version }: { readonly group: string; readonly version: string }): string {

@@ -54,7 +54,9 @@ export function nameFaults(name: string, rule: NameRule): string[] {
 function keyFaults(key: string): string[] {
   const parts = key.split("/");
   if (parts.length > 2) {
-    return ["a qualified name must consist of alphanumeric characters, '-', '_' or '.', with an optional DNS subdomain prefix and '/'"];
+    return [
+      "a qualified name must consist of alphanumeric characters, '-', '_' or '.', with an optional DNS subdomain prefix and '/'",
+    ];
   }
   const name = parts.at(-1) ?? "";
   const prefix = parts.length === 2 ? (parts[0] ?? "") : undefined;
@@ -94,16 +96,21 @@ export function selectorCauses(selector: unknown, field: string): Cause[] {
     switch (expression["operator"]) {
       case "In":
       case "NotIn":
-        if (values.length === 0) causes.push(required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
+        if (values.length === 0)
+          causes.push(required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
         break;
       case "Exists":
       case "DoesNotExist":
-        if (values.length > 0) causes.push(forbiddenField(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
+        if (values.length > 0)
+          causes.push(
+            forbiddenField(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
+          );
         break;
       default:
         causes.push(invalidValue(`${at}.operator`, expression["operator"], "not a valid selector operator"));
     }
-    for (const fault of keyFaults(String(expression["key"] ?? ""))) causes.push(invalidValue(`${at}.key`, expression["key"], fault));
+    for (const fault of keyFaults(String(expression["key"] ?? "")))
+      causes.push(invalidValue(`${at}.key`, expression["key"], fault));
   }
   return causes;
 }
@@ -121,7 +128,11 @@ export function metadataCauses(object: ApiObject, rule: NameRule): Cause[] {
     bytes += key.length + value.length;
   }
   if (bytes > MAX_ANNOTATION_BYTES) {
-    causes.push({ reason: "FieldValueTooLong", field: "metadata.annotations", message: `Too long: may not be more than ${MAX_ANNOTATION_BYTES} bytes` });
+    causes.push({
+      reason: "FieldValueTooLong",
+      field: "metadata.annotations",
+      message: `Too long: may not be more than ${MAX_ANNOTATION_BYTES} bytes`,
+    });
   }
   for (const finalizer of meta.finalizers ?? []) {
     for (const fault of keyFaults(finalizer)) causes.push(invalidValue("metadata.finalizers", finalizer, fault));
@@ -129,7 +140,8 @@ export function metadataCauses(object: ApiObject, rule: NameRule): Cause[] {
   let controllers = 0;
   for (const [i, owner] of (meta.ownerReferences ?? []).entries()) {
     const at = `metadata.ownerReferences[${i}]`;
-    if (!owner.apiVersion) causes.push(invalidValue(`${at}.apiVersion`, owner.apiVersion ?? "", "version must not be empty"));
+    if (!owner.apiVersion)
+      causes.push(invalidValue(`${at}.apiVersion`, owner.apiVersion ?? "", "version must not be empty"));
     if (!owner.kind) causes.push(invalidValue(`${at}.kind`, owner.kind ?? "", "must not be empty"));
     if (!owner.name) causes.push(invalidValue(`${at}.name`, owner.name ?? "", "must not be empty"));
     if (!owner.uid) causes.push(invalidValue(`${at}.uid`, owner.uid ?? "", "must not be empty"));
@@ -147,7 +159,12 @@ export function metadataUpdateCauses(object: ApiObject, old: ApiObject): Cause[]
   const added = (object.metadata.finalizers ?? []).filter((one) => !(old.metadata.finalizers ?? []).includes(one));
   if (added.length === 0) return [];
   const list = added.map((one) => JSON.stringify(one)).join(", ");
-  return [forbiddenField("metadata.finalizers", `no new finalizers can be added if the object is being deleted, found new finalizers []string{${list}}`)];
+  return [
+    forbiddenField(
+      "metadata.finalizers",
+      `no new finalizers can be added if the object is being deleted, found new finalizers []string{${list}}`,
+    ),
+  ];
 }
 
 /** A cause when a field that may not change did. */

@@ -27,12 +27,17 @@ export function defaultPodSpec(spec: unknown): void {
   setDefault(spec, "dnsPolicy", "ClusterFirst");
   setDefault(spec, "schedulerName", "default-scheduler");
   setDefault(spec, "securityContext", {});
-  if (spec["serviceAccountName"] === undefined && spec["serviceAccount"] !== undefined) spec["serviceAccountName"] = spec["serviceAccount"];
+  if (spec["serviceAccountName"] === undefined && spec["serviceAccount"] !== undefined)
+    spec["serviceAccountName"] = spec["serviceAccount"];
   if (spec["serviceAccountName"] !== undefined) spec["serviceAccount"] = spec["serviceAccountName"];
   for (const container of [...listAt(spec, "containers"), ...listAt(spec, "initContainers")]) {
     if (!isRecord(container)) continue;
     const image = typeof container["image"] === "string" ? container["image"] : "";
-    setDefault(container, "imagePullPolicy", /(^|\/)[^/:@]+$/.test(image) || image.endsWith(":latest") ? "Always" : "IfNotPresent");
+    setDefault(
+      container,
+      "imagePullPolicy",
+      /(^|\/)[^/:@]+$/.test(image) || image.endsWith(":latest") ? "Always" : "IfNotPresent",
+    );
     setDefault(container, "terminationMessagePath", "/dev/termination-log");
     setDefault(container, "terminationMessagePolicy", "File");
     setDefault(container, "resources", {});
@@ -110,7 +115,8 @@ export function podSpecCauses(spec: unknown, field: string): Cause[] {
       if (typeof container["image"] !== "string" || container["image"] === "") causes.push(required(`${one}.image`));
       causes.push(...portCauses(container, one));
       for (const [e, env] of listAt(container, "env").entries()) {
-        if (isRecord(env) && (env["name"] === undefined || env["name"] === "")) causes.push(required(`${one}.env[${e}].name`));
+        if (isRecord(env) && (env["name"] === undefined || env["name"] === ""))
+          causes.push(required(`${one}.env[${e}].name`));
       }
       for (const [m, mount] of listAt(container, "volumeMounts").entries()) {
         if (!isRecord(mount)) continue;
@@ -118,7 +124,8 @@ export function podSpecCauses(spec: unknown, field: string): Cause[] {
           const message = `Not found: ${JSON.stringify(mount["name"] ?? "")}`;
           causes.push({ reason: "FieldValueNotFound", field: `${one}.volumeMounts[${m}].name`, message });
         }
-        if (mount["mountPath"] === undefined || mount["mountPath"] === "") causes.push(required(`${one}.volumeMounts[${m}].mountPath`));
+        if (mount["mountPath"] === undefined || mount["mountPath"] === "")
+          causes.push(required(`${one}.volumeMounts[${m}].mountPath`));
       }
     }
   }
@@ -128,7 +135,8 @@ export function podSpecCauses(spec: unknown, field: string): Cause[] {
   }
   const account = spec["serviceAccountName"];
   if (typeof account === "string" && account !== "") {
-    for (const fault of nameFaults(account, "subdomain")) causes.push(invalidValue(`${field}.serviceAccountName`, account, fault));
+    for (const fault of nameFaults(account, "subdomain"))
+      causes.push(invalidValue(`${field}.serviceAccountName`, account, fault));
   }
   const grace = spec["terminationGracePeriodSeconds"];
   if (typeof grace === "number" && grace < 0) {

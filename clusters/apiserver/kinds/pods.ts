@@ -6,7 +6,9 @@ import { defaultPodSpec, podSpecCauses } from "./pod-spec.ts";
 
 /** Whether the Pod's Ready condition is True. */
 export function podReady(pod: ApiObject): boolean {
-  return listAt(pod, "status", "conditions").some((one) => isRecord(one) && one["type"] === "Ready" && one["status"] === "True");
+  return listAt(pod, "status", "conditions").some(
+    (one) => isRecord(one) && one["type"] === "Ready" && one["status"] === "True",
+  );
 }
 
 /** Whether the Pod has run to its end. */
@@ -41,7 +43,11 @@ function restarts(pod: ApiObject, wallMs: number): string {
 
 export const POD_COLUMNS: readonly Column[] = [
   NAME_COLUMN,
-  column("Ready", (pod) => `${statuses(pod).filter((one) => one["ready"] === true).length}/${listAt(pod, "spec", "containers").length}`),
+  column(
+    "Ready",
+    (pod) =>
+      `${statuses(pod).filter((one) => one["ready"] === true).length}/${listAt(pod, "spec", "containers").length}`,
+  ),
   column("Status", statusText),
   column("Restarts", restarts),
   AGE_COLUMN,
@@ -100,7 +106,11 @@ export const POD_STRATEGY: Strategy = {
     const account = textAt(pod, "spec", "serviceAccountName");
     if (store.get("/serviceaccounts", namespace, account) !== undefined) return undefined;
     const of = { group: "", resource: "pods" };
-    return forbidden(of, pod.metadata.name, `error looking up service account ${namespace}/${account}: serviceaccount "${account}" not found`);
+    return forbidden(
+      of,
+      pod.metadata.name,
+      `error looking up service account ${namespace}/${account}: serviceaccount "${account}" not found`,
+    );
   },
   validate: (pod) => podSpecCauses(at(pod, "spec"), "spec"),
   validateUpdate,

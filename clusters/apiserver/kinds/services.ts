@@ -44,7 +44,8 @@ function validatePorts(service: ApiObject): Cause[] {
   const ports = portsOf(service);
   const causes: Cause[] = [];
   const headless = textAt(service, "spec", "clusterIP") === "None";
-  if (ports.length === 0 && !headless && textAt(service, "spec", "type") !== "ExternalName") causes.push(required("spec.ports"));
+  if (ports.length === 0 && !headless && textAt(service, "spec", "type") !== "ExternalName")
+    causes.push(required("spec.ports"));
   const names = new Set<string>();
   const numbers = new Set<string>();
   for (const [i, port] of ports.entries()) {
@@ -59,12 +60,14 @@ function validatePorts(service: ApiObject): Cause[] {
     }
     causes.push(...portRange(`${field}.port`, port["port"]));
     const protocol = String(port["protocol"]);
-    if (!["TCP", "UDP", "SCTP"].includes(protocol)) causes.push(notSupported(`${field}.protocol`, protocol, ["SCTP", "TCP", "UDP"]));
+    if (!["TCP", "UDP", "SCTP"].includes(protocol))
+      causes.push(notSupported(`${field}.protocol`, protocol, ["SCTP", "TCP", "UDP"]));
     const target = port["targetPort"];
     if (typeof target === "string") causes.push(...portNameCauses(target, `${field}.targetPort`));
     else if (target !== undefined) causes.push(...portRange(`${field}.targetPort`, target));
     const key = `${protocol}/${String(port["port"])}`;
-    if (numbers.has(key)) causes.push(duplicate(field, { ...(name === "" ? {} : { name }), port: port["port"], protocol }));
+    if (numbers.has(key))
+      causes.push(duplicate(field, { ...(name === "" ? {} : { name }), port: port["port"], protocol }));
     numbers.add(key);
   }
   return causes;
@@ -76,15 +79,20 @@ function validate(service: ApiObject): Cause[] {
   const type = textAt(service, "spec", "type");
   if (!TYPES.includes(type)) causes.push(notSupported("spec.type", type, TYPES));
   const affinity = textAt(service, "spec", "sessionAffinity");
-  if (!["None", "ClientIP"].includes(affinity)) causes.push(notSupported("spec.sessionAffinity", affinity, ["ClientIP", "None"]));
+  if (!["None", "ClientIP"].includes(affinity))
+    causes.push(notSupported("spec.sessionAffinity", affinity, ["ClientIP", "None"]));
   if (type === "ExternalName") {
     const name = textAt(service, "spec", "externalName");
     if (name === "") causes.push(required("spec.externalName"));
-    else for (const fault of nameFaults(name.replace(/\.$/, ""), "subdomain")) causes.push(invalidValue("spec.externalName", name, fault));
+    else
+      for (const fault of nameFaults(name.replace(/\.$/, ""), "subdomain"))
+        causes.push(invalidValue("spec.externalName", name, fault));
   }
   const ip = textAt(service, "spec", "clusterIP");
   if (ip !== "" && ip !== "None" && !/^\d+\.\d+\.\d+\.\d+$/.test(ip)) {
-    causes.push(invalidValue("spec.clusterIPs[0]", ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
+    causes.push(
+      invalidValue("spec.clusterIPs[0]", ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"),
+    );
   }
   if (type !== "ClusterIP" && type !== "ExternalName" && ip === "None") {
     causes.push(invalidValue("spec.clusterIPs[0]", ip, `may not be set to 'None' for ${type} services`));
@@ -95,9 +103,16 @@ function validate(service: ApiObject): Cause[] {
 function validateNew(ip: string, context: KindContext): Cause[] {
   if (ip === "" || ip === "None") return [];
   const state = context.ipState(ip);
-  if (state === "taken") return [invalidValue("spec.clusterIPs", [ip], `failed to allocate IP ${ip}: provided IP is already allocated`)];
+  if (state === "taken")
+    return [invalidValue("spec.clusterIPs", [ip], `failed to allocate IP ${ip}: provided IP is already allocated`)];
   if (state === "outside") {
-    return [invalidValue("spec.clusterIPs", [ip], `failed to allocate IP ${ip}: the provided network does not match the current range`)];
+    return [
+      invalidValue(
+        "spec.clusterIPs",
+        [ip],
+        `failed to allocate IP ${ip}: the provided network does not match the current range`,
+      ),
+    ];
   }
   return [];
 }
@@ -118,10 +133,12 @@ export const SERVICE_STRATEGY: Strategy = {
     if (object["sessionAffinity"] === "ClientIP" && object["sessionAffinityConfig"] === undefined) {
       object["sessionAffinityConfig"] = { clientIP: { timeoutSeconds: 10_800 } };
     }
-    if (object["internalTrafficPolicy"] === undefined && object["type"] !== "ExternalName") object["internalTrafficPolicy"] = "Cluster";
+    if (object["internalTrafficPolicy"] === undefined && object["type"] !== "ExternalName")
+      object["internalTrafficPolicy"] = "Cluster";
     for (const port of portsOf(service)) {
       if (port["protocol"] === undefined) port["protocol"] = "TCP";
-      if (port["targetPort"] === undefined || port["targetPort"] === 0 || port["targetPort"] === "") port["targetPort"] = port["port"];
+      if (port["targetPort"] === undefined || port["targetPort"] === 0 || port["targetPort"] === "")
+        port["targetPort"] = port["port"];
     }
     const ips = listAt(object, "clusterIPs");
     if (object["clusterIP"] === undefined && typeof ips[0] === "string") object["clusterIP"] = ips[0];
@@ -134,7 +151,8 @@ export const SERVICE_STRATEGY: Strategy = {
     const object = spec(service);
     const before = textAt(old, "spec", "clusterIP");
     // A client that leaves the address out means to keep it.
-    if (object["clusterIP"] === undefined && before !== "" && object["type"] !== "ExternalName") object["clusterIP"] = before;
+    if (object["clusterIP"] === undefined && before !== "" && object["type"] !== "ExternalName")
+      object["clusterIP"] = before;
     allocate(service, context);
   },
   validate,
@@ -151,7 +169,13 @@ export const SERVICE_COLUMNS: readonly Column[] = [
   column("Type", (service) => textAt(service, "spec", "type")),
   column("Cluster-IP", (service) => textAt(service, "spec", "clusterIP") || "<none>"),
   column("External-IP", (service) => textAt(service, "spec", "externalName") || "<none>"),
-  column("Port(s)", (service) => portsOf(service).map((port) => `${String(port["port"])}/${String(port["protocol"])}`).join(",") || "<none>"),
+  column(
+    "Port(s)",
+    (service) =>
+      portsOf(service)
+        .map((port) => `${String(port["port"])}/${String(port["protocol"])}`)
+        .join(",") || "<none>",
+  ),
   AGE_COLUMN,
   column("Selector", (service) => selectorText(spec(service)["selector"]), 1),
 ];

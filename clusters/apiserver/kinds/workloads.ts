@@ -6,14 +6,21 @@ import type { Column, ScalePaths, Strategy } from "./kind.ts";
 import { immutable, labelCauses, selectorCauses } from "./metadata.ts";
 import { defaultPodSpec, podSpecCauses } from "./pod-spec.ts";
 
-export const REPLICA_PATHS: ScalePaths = { specReplicas: "spec.replicas", statusReplicas: "status.replicas", labelSelector: undefined };
+export const REPLICA_PATHS: ScalePaths = {
+  specReplicas: "spec.replicas",
+  statusReplicas: "status.replicas",
+  labelSelector: undefined,
+};
 
 function workloadCauses(object: ApiObject): Cause[] {
   const causes: Cause[] = [];
   const replicas = numberAt(object, 0, "spec", "replicas");
   if (replicas < 0) causes.push(invalidValue("spec.replicas", replicas, "must be greater than or equal to 0"));
   const selector = at(object, "spec", "selector");
-  const empty = !isRecord(selector) || equal(selector, {}) || (Object.keys(recordAt(selector, "matchLabels")).length === 0 && listAt(selector, "matchExpressions").length === 0);
+  const empty =
+    !isRecord(selector) ||
+    equal(selector, {}) ||
+    (Object.keys(recordAt(selector, "matchLabels")).length === 0 && listAt(selector, "matchExpressions").length === 0);
   if (!isRecord(selector)) causes.push(required("spec.selector"));
   else if (empty) causes.push(invalidValue("spec.selector", selector, "empty selector is invalid for deployment"));
   causes.push(...selectorCauses(selector, "spec.selector"));
@@ -25,7 +32,8 @@ function workloadCauses(object: ApiObject): Cause[] {
   if (at(object, "spec", "template") === undefined) causes.push(required("spec.template"));
   else causes.push(...podSpecCauses(at(object, "spec", "template", "spec"), "spec.template.spec"));
   const policy = textAt(object, "spec", "template", "spec", "restartPolicy");
-  if (policy === "OnFailure" || policy === "Never") causes.push(notSupported("spec.template.spec.restartPolicy", policy, ["Always"]));
+  if (policy === "OnFailure" || policy === "Never")
+    causes.push(notSupported("spec.template.spec.restartPolicy", policy, ["Always"]));
   return causes;
 }
 
@@ -48,14 +56,22 @@ function strategyCauses(deployment: ApiObject): Cause[] {
   const rolling = at(deployment, "spec", "strategy", "rollingUpdate");
   if (type === "Recreate") {
     if (rolling === undefined) return [];
-    return [{ reason: "FieldValueForbidden", field: "spec.strategy.rollingUpdate", message: "Forbidden: may not be specified when strategy `type` is 'Recreate'" }];
+    return [
+      {
+        reason: "FieldValueForbidden",
+        field: "spec.strategy.rollingUpdate",
+        message: "Forbidden: may not be specified when strategy `type` is 'Recreate'",
+      },
+    ];
   }
   if (type !== "RollingUpdate") return [notSupported("spec.strategy.type", type, ["Recreate", "RollingUpdate"])];
   const causes: Cause[] = [];
   for (const field of ["maxSurge", "maxUnavailable"]) {
     const value = at(rolling, field);
     if (!intOrPercent(value)) {
-      causes.push(invalidValue(`spec.strategy.rollingUpdate.${field}`, value, "must be an integer or a percentage (e.g '5%')"));
+      causes.push(
+        invalidValue(`spec.strategy.rollingUpdate.${field}`, value, "must be an integer or a percentage (e.g '5%')"),
+      );
     }
   }
   const zero = (value: unknown) => value === 0 || value === "0%";
@@ -83,7 +99,8 @@ export const DEPLOYMENT_STRATEGY: Strategy = {
     deployment["status"] = {};
   },
   validate: (deployment) => [...workloadCauses(deployment), ...strategyCauses(deployment)],
-  validateUpdate: (deployment, old) => immutable("spec.selector", at(deployment, "spec", "selector"), at(old, "spec", "selector")),
+  validateUpdate: (deployment, old) =>
+    immutable("spec.selector", at(deployment, "spec", "selector"), at(old, "spec", "selector")),
 };
 
 export const REPLICA_SET_STRATEGY: Strategy = {

@@ -4,7 +4,8 @@ import { badRequest, StatusError } from "../status.ts";
 const MAX_OPERATIONS = 10_000;
 
 function steps(pointer: unknown): string[] {
-  if (typeof pointer !== "string" || (pointer !== "" && !pointer.startsWith("/"))) throw badRequest(`invalid JSON pointer ${JSON.stringify(pointer)}`);
+  if (typeof pointer !== "string" || (pointer !== "" && !pointer.startsWith("/")))
+    throw badRequest(`invalid JSON pointer ${JSON.stringify(pointer)}`);
   if (pointer === "") return [];
   return pointer
     .slice(1)
@@ -84,7 +85,8 @@ export function applyJsonPatch(target: unknown, patch: unknown): unknown {
         root = write(root, path, clone(read(root, steps(operation["from"]))), false);
         break;
       case "test":
-        if (!equal(read(root, path), operation["value"])) throw failed(`testing path ${String(operation["path"])} failed`);
+        if (!equal(read(root, path), operation["value"]))
+          throw failed(`testing path ${String(operation["path"])} failed`);
         break;
       default:
         throw badRequest(`unknown JSON patch operation ${JSON.stringify(operation["op"])}`);

@@ -32,7 +32,8 @@ function mergeObject(target: JsonObject, patch: JsonObject, named: Schema, resol
     const field = fieldOf(schema, key);
     if (Array.isArray(value)) {
       setKey(result, key, mergeList(Array.isArray(current) ? current : [], value, patch[ORDER + key], field, resolve));
-    } else if (isRecord(value)) setKey(result, key, mergeObject(isRecord(current) ? current : {}, value, field, resolve));
+    } else if (isRecord(value))
+      setKey(result, key, mergeObject(isRecord(current) ? current : {}, value, field, resolve));
     else setKey(result, key, value);
   }
   for (const [key, value] of Object.entries(patch)) {
@@ -44,7 +45,8 @@ function mergeObject(target: JsonObject, patch: JsonObject, named: Schema, resol
     if (key.startsWith(ORDER) && Array.isArray(value)) {
       const name = key.slice(ORDER.length);
       const current = result[name];
-      if (Array.isArray(current)) result[name] = inOrder(current, value, fieldOf(schema, name)["x-kubernetes-patch-merge-key"]);
+      if (Array.isArray(current))
+        result[name] = inOrder(current, value, fieldOf(schema, name)["x-kubernetes-patch-merge-key"]);
     }
   }
   return result;
@@ -55,7 +57,13 @@ function fieldOf(schema: Schema, key: string): Schema {
   return typeof schema.additionalProperties === "object" ? schema.additionalProperties : {};
 }
 
-function mergeList(target: readonly unknown[], patch: readonly unknown[], order: unknown, field: Schema, resolve: ResolveSchema): unknown[] {
+function mergeList(
+  target: readonly unknown[],
+  patch: readonly unknown[],
+  order: unknown,
+  field: Schema,
+  resolve: ResolveSchema,
+): unknown[] {
   const strategy = field["x-kubernetes-patch-strategy"] ?? "";
   if (!strategy.includes("merge")) return patch.map((item) => (isRecord(item) ? withoutDirectives(item) : clone(item)));
   const mergeKey = field["x-kubernetes-patch-merge-key"];
@@ -90,7 +98,9 @@ function mergeList(target: readonly unknown[], patch: readonly unknown[], order:
 function inOrder(items: readonly unknown[], order: readonly unknown[], mergeKey: string | undefined): unknown[] {
   const keyOf = (item: unknown) => JSON.stringify(mergeKey !== undefined && isRecord(item) ? item[mergeKey] : item);
   const rank = new Map(order.map((item, i) => [keyOf(item), i]));
-  const named = items.filter((item) => rank.has(keyOf(item))).sort((a, b) => (rank.get(keyOf(a)) ?? 0) - (rank.get(keyOf(b)) ?? 0));
+  const named = items
+    .filter((item) => rank.has(keyOf(item)))
+    .sort((a, b) => (rank.get(keyOf(a)) ?? 0) - (rank.get(keyOf(b)) ?? 0));
   const result: unknown[] = [];
   let next = 0;
   for (const item of items) {
@@ -104,7 +114,12 @@ function withoutDirectives(patch: JsonObject): JsonObject {
   const result: JsonObject = {};
   for (const [key, value] of Object.entries(patch)) {
     if (key.startsWith("$") || value === null) continue;
-    if (Array.isArray(value)) setKey(result, key, value.map((item: unknown) => (isRecord(item) ? withoutDirectives(item) : clone(item))));
+    if (Array.isArray(value))
+      setKey(
+        result,
+        key,
+        value.map((item: unknown) => (isRecord(item) ? withoutDirectives(item) : clone(item))),
+      );
     else setKey(result, key, isRecord(value) ? withoutDirectives(value) : value);
   }
   return result;

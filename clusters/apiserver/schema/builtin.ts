@@ -41,7 +41,8 @@ function build(name: string, { description, fields }: TypeDescription): Schema {
   for (const [field, text] of Object.entries(fields)) {
     const space = text.indexOf(" ");
     const head = space < 0 ? text : text.slice(0, space);
-    const described = space < 0 ? "" : text.slice(space + 1);
+    const described =
+      space < 0 ? (TYPES[head.replace(/^(\[\]|map:)|!$/g, "")]?.description ?? "") : text.slice(space + 1);
     if (head.endsWith("!")) required.push(field);
     const tag = MERGE_TAGS[`${name}.${field}`];
     properties[field] = {
@@ -54,8 +55,9 @@ function build(name: string, { description, fields }: TypeDescription): Schema {
   return { type: "object", description, properties, ...(required.length === 0 ? {} : { required }) };
 }
 
-// FieldsV1 and JSON are objects of any shape.
-const SCHEMAS: ReadonlyMap<string, Schema> = new Map(Object.entries(TYPES).map(([name, type]) => [name, build(name, type)]));
+const SCHEMAS: ReadonlyMap<string, Schema> = new Map(
+  Object.entries(TYPES).map(([name, type]) => [name, build(name, type)]),
+);
 
 /** Every built-in type by name. */
 export function builtinSchemas(): ReadonlyMap<string, Schema> {
@@ -64,5 +66,7 @@ export function builtinSchemas(): ReadonlyMap<string, Schema> {
 
 /** The schema itself, or the built-in type that it names. */
 export function resolveBuiltin(schema: Schema): Schema {
-  return schema.ref === undefined ? schema : (SCHEMAS.get(schema.ref) ?? { "x-kubernetes-preserve-unknown-fields": true });
+  return schema.ref === undefined
+    ? schema
+    : (SCHEMAS.get(schema.ref) ?? { "x-kubernetes-preserve-unknown-fields": true });
 }

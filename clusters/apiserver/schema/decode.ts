@@ -85,7 +85,8 @@ export function decode(value: unknown, schema: Schema, resolve: ResolveSchema): 
     const result: JsonObject = {};
     for (const [key, field] of Object.entries(item)) {
       const at = path === "" ? key : `${path}.${key}`;
-      const known = node.properties !== undefined && Object.hasOwn(node.properties, key) ? node.properties[key] : undefined;
+      const known =
+        node.properties !== undefined && Object.hasOwn(node.properties, key) ? node.properties[key] : undefined;
       const child = known ?? (typeof node.additionalProperties === "object" ? node.additionalProperties : undefined);
       if (child === undefined) {
         // No properties at all: an object of any shape (FieldsV1).
@@ -118,7 +119,8 @@ export function missingFields(value: unknown, schema: Schema, resolve: ResolveSc
   }
   for (const [key, item] of Object.entries(value)) {
     if (path === "" && (key === "status" || key === "metadata")) continue;
-    const field = node.properties?.[key] ?? (typeof node.additionalProperties === "object" ? node.additionalProperties : undefined);
+    const field =
+      node.properties?.[key] ?? (typeof node.additionalProperties === "object" ? node.additionalProperties : undefined);
     if (field !== undefined) missing.push(...missingFields(item, field, resolve, path === "" ? key : `${path}.${key}`));
   }
   return missing;

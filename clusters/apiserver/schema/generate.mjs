@@ -8,13 +8,47 @@ const entry = createRequire(import.meta.url).resolve("@kubernetes/client-node");
 const models = path.join(path.dirname(entry), "gen", "models");
 
 const ROOTS = [
-  "V1Namespace", "V1Node", "V1Pod", "V1Service", "V1Secret", "V1ConfigMap", "V1ServiceAccount", "CoreV1Event",
-  "EventsV1Event", "V1Endpoints", "V1Deployment", "V1ReplicaSet", "V1EndpointSlice", "V1Lease", "V1Role", "V1ClusterRole",
-  "V1RoleBinding", "V1ClusterRoleBinding", "V1CustomResourceDefinition", "V1TokenReview", "V1SubjectAccessReview",
-  "V1SelfSubjectAccessReview", "V1SelfSubjectRulesReview", "V1SelfSubjectReview", "V1LocalSubjectAccessReview",
-  "AuthenticationV1TokenRequest", "V1Scale", "V1Eviction", "V1DeleteOptions", "V1Status",
+  "V1Namespace",
+  "V1Node",
+  "V1Pod",
+  "V1Service",
+  "V1Secret",
+  "V1ConfigMap",
+  "V1ServiceAccount",
+  "CoreV1Event",
+  "EventsV1Event",
+  "V1Endpoints",
+  "V1Deployment",
+  "V1ReplicaSet",
+  "V1EndpointSlice",
+  "V1Lease",
+  "V1Role",
+  "V1ClusterRole",
+  "V1RoleBinding",
+  "V1ClusterRoleBinding",
+  "V1CustomResourceDefinition",
+  "V1TokenReview",
+  "V1SubjectAccessReview",
+  "V1SelfSubjectAccessReview",
+  "V1SelfSubjectRulesReview",
+  "V1SelfSubjectReview",
+  "V1LocalSubjectAccessReview",
+  "AuthenticationV1TokenRequest",
+  "V1Scale",
+  "V1Eviction",
+  "V1DeleteOptions",
+  "V1Status",
 ];
-const QUANTITY_MAPS = new Set(["limits", "requests", "capacity", "allocatable", "overhead", "hard", "used", "allocatedResources"]);
+const QUANTITY_MAPS = new Set([
+  "limits",
+  "requests",
+  "capacity",
+  "allocatable",
+  "overhead",
+  "hard",
+  "used",
+  "allocatedResources",
+]);
 const QUANTITIES = new Set(["sizeLimit", "divisor"]);
 
 function typeOf({ baseName, type, format }) {
@@ -30,14 +64,23 @@ function typeOf({ baseName, type, format }) {
 }
 
 function summary(text) {
-  const flat = text.replace(/\\(['"])/g, "$1").replace(/\s+/g, " ").trim();
+  const flat = text
+    .replace(/\\(['"])/g, "$1")
+    .replace(/\s+/g, " ")
+    .trim();
   const sentence = /^.{20,}?[.](?= |$)/.exec(flat);
   return (sentence ? sentence[0] : flat).slice(0, 220);
 }
 
 const types = {};
 async function add(name) {
-  if (types[name] || ["string", "boolean", "any", "int32", "int64", "number", "quantity", "byte", "date-time", "int-or-string"].includes(name)) return;
+  if (
+    types[name] ||
+    ["string", "boolean", "any", "int32", "int64", "number", "quantity", "byte", "date-time", "int-or-string"].includes(
+      name,
+    )
+  )
+    return;
   const declaration = readFileSync(path.join(models, `${name}.d.ts`), "utf8");
   const described = /\/\*\*\s*\n\*\s*(.*?)\n\*\/\nexport declare class/s.exec(declaration);
   const fields = {};
@@ -45,7 +88,9 @@ async function add(name) {
   const model = (await import(path.join(models, `${name}.js`)))[name];
   for (const attribute of model.attributeTypeMap) {
     const escaped = attribute.name.replace(/[$]/g, "\\$");
-    const found = new RegExp(`(?:/\\*\\*\\s*\\n\\s*\\*\\s*([^\\n]*)\\n\\s*\\*/\\n\\s*)?'${escaped}'(\\?)?:`).exec(declaration);
+    const found = new RegExp(`(?:/\\*\\*\\s*\\n\\s*\\*\\s*([^\\n]*)\\n\\s*\\*/\\n\\s*)?'${escaped}'(\\?)?:`).exec(
+      declaration,
+    );
     const type = typeOf(attribute);
     const required = found !== null && found[2] !== "?";
     fields[attribute.baseName] = `${type}${required ? "!" : ""} ${summary(found?.[1] ?? "")}`.trim();

@@ -17,20 +17,27 @@ interface ReadOptions {
  * defaults filled in. @throws StatusError 400
  */
 export function readObject(kind: Kind, body: unknown, options: ReadOptions): ApiObject {
-  if (!isRecord(body)) throw badRequest(`${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: want a JSON object`);
+  if (!isRecord(body))
+    throw badRequest(
+      `${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: want a JSON object`,
+    );
   const apiVersion = groupVersion(kind);
   const given: JsonObject = { apiVersion, kind: kind.kind, ...body };
   if (given["apiVersion"] === "") given["apiVersion"] = apiVersion;
   if (given["kind"] === "") given["kind"] = kind.kind;
   if (given["apiVersion"] !== apiVersion || given["kind"] !== kind.kind) {
     const sent = `${String(given["apiVersion"])}, Kind=${String(given["kind"])}`;
-    throw badRequest(`the API version in the data (${sent}) does not match the expected API version (${apiVersion}, Kind=${kind.kind})`);
+    throw badRequest(
+      `the API version in the data (${sent}) does not match the expected API version (${apiVersion}, Kind=${kind.kind})`,
+    );
   }
   const unknown: string[] = [];
   const object = kind.custom ? readCustom(kind, given, unknown) : readBuiltin(kind, given, unknown);
   if (unknown.length > 0 && options.fieldValidation === "Strict") {
     const fields = unknown.map((field) => `unknown field ${JSON.stringify(field)}`).join(", ");
-    throw badRequest(`${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: strict decoding error: ${fields}`);
+    throw badRequest(
+      `${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: strict decoding error: ${fields}`,
+    );
   }
   if (unknown.length > 0 && options.fieldValidation !== "Ignore") {
     for (const field of unknown) options.warn?.(`unknown field ${JSON.stringify(field)}`);
@@ -44,7 +51,8 @@ function asObject(value: unknown): ApiObject {
   if (!isRecord(object.metadata)) object.metadata = { name: "" };
   if (object.metadata.name === undefined) object.metadata.name = "";
   for (const field of ["labels", "annotations"] as const) {
-    if (object.metadata[field] !== undefined && Object.keys(object.metadata[field]).length === 0) delete object.metadata[field];
+    if (object.metadata[field] !== undefined && Object.keys(object.metadata[field]).length === 0)
+      delete object.metadata[field];
   }
   return object;
 }

@@ -15,10 +15,12 @@ export function prune(value: unknown, schema: Schema, path = "", root = true): s
   const keepsMeta = root || schema["x-kubernetes-embedded-resource"] === true;
   for (const [key, item] of Object.entries(value)) {
     const at = path === "" ? key : `${path}.${key}`;
-    const known = schema.properties !== undefined && Object.hasOwn(schema.properties, key) ? schema.properties[key] : undefined;
+    const known =
+      schema.properties !== undefined && Object.hasOwn(schema.properties, key) ? schema.properties[key] : undefined;
     if (keepsMeta && EMBEDDED.has(key)) continue;
     if (known !== undefined) dropped.push(...prune(item, known, at, false));
-    else if (isRecord(schema.additionalProperties)) dropped.push(...prune(item, schema.additionalProperties, at, false));
+    else if (isRecord(schema.additionalProperties))
+      dropped.push(...prune(item, schema.additionalProperties, at, false));
     else if (schema.additionalProperties !== true && schema["x-kubernetes-preserve-unknown-fields"] !== true) {
       delete value[key];
       dropped.push(at);
@@ -44,7 +46,8 @@ export function fillDefaults(value: unknown, schema: Schema): void {
   }
   if (isRecord(schema.additionalProperties)) {
     for (const [key, item] of Object.entries(value)) {
-      if (schema.properties === undefined || !Object.hasOwn(schema.properties, key)) fillDefaults(item, schema.additionalProperties);
+      if (schema.properties === undefined || !Object.hasOwn(schema.properties, key))
+        fillDefaults(item, schema.additionalProperties);
     }
   }
 }
@@ -76,25 +79,41 @@ export function validate(value: unknown, schema: Schema, path: string): Cause[] 
     }
   } else if (schema.type !== undefined) {
     const actual = typeOf(value);
-    if (actual !== schema.type && !(schema.type === "number" && actual === "integer")) return [invalidType(field, schema.type, value)];
+    if (actual !== schema.type && !(schema.type === "number" && actual === "integer"))
+      return [invalidType(field, schema.type, value)];
   }
-  return [...validateScalar(value, schema, field), ...validateItems(value, schema, field), ...validateFields(value, schema, path), ...validateCombined(value, schema, path)];
+  return [
+    ...validateScalar(value, schema, field),
+    ...validateItems(value, schema, field),
+    ...validateFields(value, schema, path),
+    ...validateCombined(value, schema, path),
+  ];
 }
 
 function invalidType(field: string, want: string, value: unknown): Cause {
-  const cause = invalidValue(field, typeOf(value), `${field} in body must be of type ${want}: ${JSON.stringify(typeOf(value))}`);
+  const cause = invalidValue(
+    field,
+    typeOf(value),
+    `${field} in body must be of type ${want}: ${JSON.stringify(typeOf(value))}`,
+  );
   return { ...cause, reason: "FieldValueTypeInvalid" };
 }
 
 function validateScalar(value: unknown, schema: Schema, field: string): Cause[] {
   const causes: Cause[] = [];
   const bad = (text: string) => causes.push(invalidValue(field, value, `${field} in body ${text}`));
-  if (schema.enum !== undefined && !schema.enum.some((one) => equal(one, value))) causes.push(notSupported(field, value, schema.enum));
+  if (schema.enum !== undefined && !schema.enum.some((one) => equal(one, value)))
+    causes.push(notSupported(field, value, schema.enum));
   if (typeof value === "string") {
     const length = [...value].length;
-    if (schema.minLength !== undefined && length < schema.minLength) bad(`should be at least ${schema.minLength} chars long`);
+    if (schema.minLength !== undefined && length < schema.minLength)
+      bad(`should be at least ${schema.minLength} chars long`);
     if (schema.maxLength !== undefined && length > schema.maxLength) {
-      causes.push({ reason: "FieldValueTooLong", field, message: `Too long: may not be more than ${schema.maxLength} bytes` });
+      causes.push({
+        reason: "FieldValueTooLong",
+        field,
+        message: `Too long: may not be more than ${schema.maxLength} bytes`,
+      });
     }
     if (schema.pattern !== undefined && !matches(schema.pattern, value)) bad(`should match '${schema.pattern}'`);
     const format = schema.format === undefined ? undefined : FORMATS[schema.format];
@@ -108,7 +127,11 @@ function validateScalar(value: unknown, schema: Schema, field: string): Cause[] 
     if (maximum !== undefined && (schema.exclusiveMaximum === true ? value >= maximum : value > maximum)) {
       bad(`should be less than ${schema.exclusiveMaximum === true ? "" : "or equal to "}${maximum}`);
     }
-    if (multipleOf !== undefined && multipleOf > 0 && Math.abs(value / multipleOf - Math.round(value / multipleOf)) > 1e-9) {
+    if (
+      multipleOf !== undefined &&
+      multipleOf > 0 &&
+      Math.abs(value / multipleOf - Math.round(value / multipleOf)) > 1e-9
+    ) {
       bad(`should be a multiple of ${multipleOf}`);
     }
     if (schema.format === "int32" && (value > 2_147_483_647 || value < -2_147_483_648)) bad("must be of type int32");
@@ -127,12 +150,18 @@ function validateItems(value: unknown, schema: Schema, field: string): Cause[] {
     causes.push({ reason: "FieldValueTooMany", field, message });
   }
   const keys = schema["x-kubernetes-list-map-keys"];
-  const unique = schema.uniqueItems === true || schema["x-kubernetes-list-type"] === "set" || (schema["x-kubernetes-list-type"] === "map" && keys !== undefined);
+  const unique =
+    schema.uniqueItems === true ||
+    schema["x-kubernetes-list-type"] === "set" ||
+    (schema["x-kubernetes-list-type"] === "map" && keys !== undefined);
   const seen = new Set<string>();
   for (const [i, item] of value.entries()) {
     if (schema.items !== undefined) causes.push(...validate(item, schema.items, `${field}[${i}]`));
     if (!unique) continue;
-    const key = keys === undefined ? item : Object.fromEntries(keys.map((name) => [name, isRecord(item) ? item[name] : undefined]));
+    const key =
+      keys === undefined
+        ? item
+        : Object.fromEntries(keys.map((name) => [name, isRecord(item) ? item[name] : undefined]));
     const text = JSON.stringify(key);
     if (seen.has(text)) causes.push(duplicate(`${field}[${i}]`, key));
     seen.add(text);
@@ -150,13 +179,19 @@ function validateFields(value: unknown, schema: Schema, path: string): Cause[] {
     causes.push(invalidValue(path, count, `${path} in body should have at least ${schema.minProperties} properties`));
   }
   if (schema.maxProperties !== undefined && count > schema.maxProperties) {
-    causes.push({ reason: "FieldValueTooMany", field: path, message: `Too many: ${count}: must have at most ${schema.maxProperties} items` });
+    causes.push({
+      reason: "FieldValueTooMany",
+      field: path,
+      message: `Too many: ${count}: must have at most ${schema.maxProperties} items`,
+    });
   }
   for (const [key, item] of Object.entries(value)) {
-    const known = schema.properties !== undefined && Object.hasOwn(schema.properties, key) ? schema.properties[key] : undefined;
+    const known =
+      schema.properties !== undefined && Object.hasOwn(schema.properties, key) ? schema.properties[key] : undefined;
     if (known !== undefined) {
       if (!(path === "" && key === "metadata")) causes.push(...validate(item, known, child(key)));
-    } else if (isRecord(schema.additionalProperties)) causes.push(...validate(item, schema.additionalProperties, child(key)));
+    } else if (isRecord(schema.additionalProperties))
+      causes.push(...validate(item, schema.additionalProperties, child(key)));
   }
   return causes;
 }
@@ -167,11 +202,16 @@ function validateCombined(value: unknown, schema: Schema, path: string): Cause[]
   const body: JsonObject | unknown = value;
   const bad = (text: string) => causes.push(invalidValue(field, body, `${field} in body ${text}`));
   for (const one of schema.allOf ?? []) causes.push(...validate(value, one, path));
-  if (schema.anyOf !== undefined && !schema.anyOf.some((one) => validate(value, one, path).length === 0)) bad("must validate at least one schema (anyOf)");
-  if (schema.oneOf !== undefined && schema.oneOf.filter((one) => validate(value, one, path).length === 0).length !== 1) {
+  if (schema.anyOf !== undefined && !schema.anyOf.some((one) => validate(value, one, path).length === 0))
+    bad("must validate at least one schema (anyOf)");
+  if (
+    schema.oneOf !== undefined &&
+    schema.oneOf.filter((one) => validate(value, one, path).length === 0).length !== 1
+  ) {
     bad("must validate one and only one schema (oneOf)");
   }
-  if (schema.not !== undefined && validate(value, schema.not, path).length === 0) bad("must not validate the schema (not)");
+  if (schema.not !== undefined && validate(value, schema.not, path).length === 0)
+    bad("must not validate the schema (not)");
   return causes;
 }
 

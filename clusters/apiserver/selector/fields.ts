@@ -28,12 +28,3 @@ export function parseFieldSelector(text: string, supported: ReadonlySet<string>)
   });
   return (object) => matches.every((match) => match(object));
 }
-
-/** The name that a field selector pins, if it does: a watch of one object needs no more. */
-export function pinnedName(text: string): string | undefined {
-  for (const term of terms(text)) {
-    const found = /^metadata\.name==?(.+)$/.exec(term);
-    if (found?.[1] !== undefined) return found[1];
-  }
-  return undefined;
-}

@@ -1,4 +1,16 @@
-import { closeSync, existsSync, fdatasyncSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import path from "node:path";
 import { MeshError } from "../../../core/errors.ts";
 import type { ApiObject } from "../object.ts";
@@ -132,7 +144,8 @@ export class FileJournal implements Journal {
   }
 
   #open(): number {
-    if (this.#fd === undefined) throw new MeshError("INTERNAL", "Cannot write the journal: it is not loaded or already closed.");
+    if (this.#fd === undefined)
+      throw new MeshError("INTERNAL", "Cannot write the journal: it is not loaded or already closed.");
     return this.#fd;
   }
 
@@ -149,6 +162,10 @@ function parse(line: string, file: string): unknown {
   try {
     return JSON.parse(line);
   } catch (cause) {
-    throw new MeshError("INTERNAL", `Cannot read ${file}: a line is damaged. Remove the state directory to start afresh.`, { cause });
+    throw new MeshError(
+      "INTERNAL",
+      `Cannot read ${file}: a line is damaged. Remove the state directory to start afresh.`,
+      { cause },
+    );
   }
 }

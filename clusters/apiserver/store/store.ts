@@ -147,7 +147,8 @@ export class Store {
   }
 
   *#all(): Generator<{ resource: string; object: ApiObject }> {
-    for (const [resource, { objects }] of this.#tables) for (const object of objects.values()) yield { resource, object };
+    for (const [resource, { objects }] of this.#tables)
+      for (const object of objects.values()) yield { resource, object };
   }
 
   #table(resource: string): Table {
@@ -167,7 +168,13 @@ export class Store {
     const previous = table.objects.get(keyOf(object));
     table.objects.set(keyOf(object), object);
     this.#index(resource, object);
-    return this.#remember(table, { type: previous === undefined ? "ADDED" : "MODIFIED", revision, resource, object, previous });
+    return this.#remember(table, {
+      type: previous === undefined ? "ADDED" : "MODIFIED",
+      revision,
+      resource,
+      object,
+      previous,
+    });
   }
 
   #drop(resource: string, object: ApiObject, revision: number): StoreEvent {
