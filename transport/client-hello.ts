@@ -1,7 +1,7 @@
 /** A ClientHello over this is refused; those of browsers with post-quantum key shares take about 2 KiB. */
 const MAX_CLIENT_HELLO_BYTES = 16_384;
 
-export interface ClientHello {
+interface ClientHello {
   readonly kind: "hello";
   /** Lower case; "" where there is no SNI. */
   readonly serverName: string;

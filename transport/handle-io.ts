@@ -2,7 +2,7 @@ import type { Log } from "../core/log.ts";
 import type { HandleBinding, WriteRequest } from "./handle-binding.ts";
 
 export const READ_BYTES = 65_536;
-export const SCRATCH_BYTES = 81_920;
+const SCRATCH_BYTES = 81_920;
 const SLAB_BYTES = 4 * SCRATCH_BYTES;
 /** Views up to this length are made once and kept; for longer ones the copy costs more than the view. */
 const CACHED_VIEW_BYTES = 8_192;

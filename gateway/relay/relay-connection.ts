@@ -41,6 +41,8 @@ const BULK_READ_BYTES = 262_144;
 /** How long a refused client may take to read the alert. */
 const LINGER_MS = 1_000;
 
+const NOTHING: Buffer = Buffer.alloc(0);
+
 const ALERT_DECODE_ERROR = 50;
 const ALERT_UNRECOGNIZED_NAME = 112;
 
@@ -104,7 +106,7 @@ export class RelayConnection implements ByteStreamUser {
   readonly #client: ByteStream;
   readonly #timer: WheelTimer;
   #state: "hello" | "connecting" | "spliced" | "refused" | "closed" = "hello";
-  #held: Buffer = Buffer.alloc(0);
+  #held = NOTHING;
   #cancelConnect: CancelConnect | undefined = undefined;
   #upstream: ByteStream | undefined = undefined;
   #openSides = 1;
@@ -119,7 +121,8 @@ export class RelayConnection implements ByteStreamUser {
 
   onRead(buffer: Buffer, length: number): void {
     if (this.#state !== "hello") return;
-    this.#held = Buffer.concat([this.#held, buffer.subarray(0, length)]);
+    const bytes = buffer.subarray(0, length);
+    this.#held = this.#held.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#held, bytes]);
     const hello = parseClientHello(this.#held);
     switch (hello.kind) {
       case "needMore":
@@ -204,7 +207,7 @@ export class RelayConnection implements ByteStreamUser {
     metrics.relayed();
     metrics.bytes(INWARD, this.#held.length);
     const keepsUp = upstream.write(this.#held, 0, this.#held.length);
-    this.#held = Buffer.alloc(0);
+    this.#held = NOTHING;
     client.user = new SpliceSide(this, metrics, client, upstream, INWARD);
     if (keepsUp) client.resume();
     transport.wheel.arm(this.#timer, idleTimeoutMs / 2);
@@ -228,7 +231,7 @@ export class RelayConnection implements ByteStreamUser {
   /** Without an alert the client sees a reset. */
   #refuse(reason: RefusalReason, alert?: number): void {
     this.#context.metrics.refused(reason);
-    this.#held = Buffer.alloc(0);
+    this.#held = NOTHING;
     this.#state = "refused";
     if (alert === undefined) {
       this.#drop();
