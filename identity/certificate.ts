@@ -38,7 +38,7 @@ import {
 } from "./x509-extension.ts";
 
 /** Certificates are valid from a little before now, for peers whose clocks are behind. */
-export const BACKDATE_MS = 5 * 60_000;
+const BACKDATE_MS = 5 * 60_000;
 const DAY_MS = 24 * 3_600_000;
 export const LIFETIME_MS = { root: 3_650 * DAY_MS, issuer: 365 * DAY_MS, leaf: DAY_MS } as const;
 const MAX_BYTES = 16 * 1024;

@@ -9,7 +9,7 @@ const PEER_TAG = 0xa3;
 /**
  * DER of the certificate that the peer proved in the handshake, or in the one that this session resumes; undefined
  * where it showed none. Node 20 has no other way that works on both sides: a client's resumed session shows no
- * certificate at all, and on clients each `getPeerX509Certificate()` takes the leaf away from what the next call sees.
+ * certificate at all, and on clients `getPeerX509Certificate()` takes the chain away from whoever asks next.
  */
 export function peerLeaf(socket: TLSSocket): Buffer | undefined {
   const session = socket.getSession();

@@ -96,14 +96,6 @@ describe("WorkloadTls", () => {
     assert.equal(peerChain(socket).length, 3);
   });
 
-  it("verifies a server whose leaf getPeerX509Certificate() has taken out of Node's chain", async () => {
-    const server = await serve(web.tls.serverTlsOptions(), (socket) => web.tls.verifyTlsPeer(socket));
-    const socket = dial(server.port, client.tls.clientTlsOptions(east.authority.trustDomain));
-    await once(socket, "secureConnect");
-    socket.getPeerX509Certificate();
-    assert.equal(client.tls.verifyTlsPeer(socket), web.identity);
-  });
-
   it("throws IDENTITY_UNEXPECTED for a peer that is someone else", async () => {
     const server = await serve(web.tls.serverTlsOptions(), (socket) => web.tls.verifyTlsPeer(socket, () => false));
     const socket = dial(server.port, client.tls.clientTlsOptions(east.authority.trustDomain));

@@ -38,7 +38,8 @@ export class PeerVerifier {
   /**
    * Who is at the other end of `socket`, after its handshake; to be called after every one, resumptions included.
    * @throws MeshError as judgePeer, and IDENTITY_UNEXPECTED; a resumed session whose leaf was not seen before, or
-   * whose root is no longer in its bundle, is refused (CERTIFICATE_UNTRUSTED): connect again without the session
+   * whose root is no longer in its bundle, is refused (CERTIFICATE_UNTRUSTED): connect again without the session.
+   * A client that has called getPeerX509Certificate() on the socket before has lost the chain and is refused too.
    */
   verify(socket: TLSSocket, bundles: TrustBundles, expected?: ExpectedPeer): Identity {
     const leaf = peerLeaf(socket);
