@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { systemClock } from "../core/clock.ts";
 import { SYSTEM_NAMESPACE } from "../core/defaults.ts";
+import { MeshError } from "../core/errors.ts";
 import { createLog, silentLog } from "../core/log.ts";
 import { LINKS, type Link, SECRETS, type Secret } from "../kube/resources.ts";
 import {
@@ -12,6 +14,7 @@ import {
 } from "../registry/state.ts";
 import { eventually } from "../test/support/eventually.ts";
 import { GatewayWorld, localService } from "../test/support/gateway-world.ts";
+import { grpcDialer } from "./federation/sync-grpc.ts";
 
 const log = process.env["CAUSEWAY_TEST_LOG"] ? createLog("test", "debug") : silentLog;
 
@@ -177,5 +180,77 @@ describe("startGateway() with two clusters", () => {
       return found?.metadata.finalizers?.includes("causeway.dev/link") && found;
     });
     assert.equal(link.status?.health, "alive");
+  });
+
+  it("fails a link whose peer unlinked while it was away, as RefusedByPeer; linking again works", async () => {
+    await linked();
+    await west.stop();
+    await east.kube.delete(LINKS, "west");
+    await eventually(async () => (await east.kube.get(LINKS, "west")) === undefined);
+    await west.start();
+    await eventually(async () => (await west.condition("east", "Connected"))?.reason === "RefusedByPeer");
+    assert.equal(await west.phase("east"), "failed");
+    await west.kube.delete(LINKS, "east");
+    await eventually(async () => (await west.kube.get(LINKS, "east")) === undefined);
+    await linked();
+  });
+
+  it("converges where the answer to a Join could not be stored", async () => {
+    let failures = 2;
+    west.kube.intercept = ({ verb, type }) => {
+      if (verb === "replace" && type === SECRETS && failures-- > 0) {
+        throw new MeshError("CLUSTER_UNREACHABLE", "Cannot reach the API server: away.");
+      }
+    };
+    await linked();
+    assert.ok(failures <= 0);
+  });
+
+  it("lets nobody but the peer's gateway sync", async () => {
+    await linked();
+    const dialAs = async (world: GatewayWorld, namespace: string, account: string) => {
+      const abort = new AbortController();
+      const identity = world.mesh.identity(namespace, account);
+      const peers = world === east ? [] : [east.mesh.authority.bundle];
+      const { tls } = await world.mesh.workload(identity, peers, systemClock, abort.signal);
+      const peer = { cluster: "east", trustDomain: east.mesh.authority.trustDomain };
+      const pipe = grpcDialer(tls, systemClock)(peer, { host: "127.0.0.1", federationPort: east.port });
+      const error = await new Promise<Error | undefined>((resolve) => {
+        pipe.use({ onMessage: () => resolve(undefined), onClose: resolve });
+      });
+      pipe.destroy();
+      abort.abort();
+      assert.ok(error instanceof MeshError);
+      return error.code;
+    };
+    assert.equal(await dialAs(west, "shop", "client"), "IDENTITY_UNEXPECTED");
+    assert.equal(await dialAs(east, SYSTEM_NAMESPACE, "causeway-gateway"), "LINK_UNKNOWN");
+    const north = await GatewayWorld.create("north", log);
+    assert.equal(await dialAs(north, SYSTEM_NAMESPACE, "causeway-gateway"), "STREAM_CLOSED");
+    await north.close();
+    assert.equal((await west.value(PEER_LINKS, "east"))?.active, true);
+  });
+
+  it("shows a peer nothing where the link does not export, and takes it back when that changes", async () => {
+    await east.serve("shop", "web", "all", ["10.1.0.1"]);
+    await linked();
+    assert.equal(east.routes?.size, 1);
+    await east.kube.mergePatch<Link>(LINKS, "west", undefined, { spec: { export: false } });
+    await eventually(() => east.routes?.size === 0);
+    await eventually(async () => (await west.keys(PEER_SERVICES.prefix)).length === 0);
+    await east.kube.mergePatch<Link>(LINKS, "west", undefined, { spec: { export: true } });
+    await eventually(async () => (await west.keys(PEER_SERVICES.prefix)).length === 1);
+  });
+
+  it("goes on through the absence of the API server and of the registry", async () => {
+    await linked();
+    for (const world of [east, west]) world.kube.partition();
+    east.store.down = true;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal((await west.value(PEER_LINKS, "east"))?.active, true);
+    east.store.down = false;
+    for (const world of [east, west]) world.kube.heal();
+    await east.serve("shop", "web", "all", ["10.1.0.1"]);
+    await eventually(async () => (await west.keys(PEER_SERVICES.prefix)).length === 1);
   });
 });
