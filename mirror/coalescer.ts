@@ -1,8 +1,12 @@
 import type { Clock } from "../core/clock.ts";
 
+/** Runs leave the process this many times as long to other work as they took themselves. */
+const REST_FACTOR = 3;
+const MAX_REST_MS = 1_000;
+
 /**
  * Turns any number of `mark()`s into few runs: the first within the same turn of the event loop, the next at the
- * earliest `spacingMs` later. A run that throws is reported and comes back after a second.
+ * earliest `spacingMs` after it, later where runs take long. A run that throws is reported and comes back after a second.
  */
 export class Coalescer {
   readonly #clock: Clock;
@@ -10,7 +14,7 @@ export class Coalescer {
   readonly #run: () => void;
   readonly #onError: (error: unknown) => void;
   #cancel: (() => void) | undefined;
-  #lastRunMs = Number.NEGATIVE_INFINITY;
+  #nextRunMs = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(options: { clock: Clock; spacingMs: number; run: () => void; onError: (error: unknown) => void }) {
@@ -22,7 +26,7 @@ export class Coalescer {
 
   mark(): void {
     if (this.#closed || this.#cancel !== undefined) return;
-    const waitMs = this.#lastRunMs + this.#spacingMs - this.#clock.nowMs();
+    const waitMs = this.#nextRunMs - this.#clock.nowMs();
     if (waitMs > 0) this.#cancel = this.#clock.after(waitMs, () => this.#fire());
     else {
       const immediate = setImmediate(() => this.#fire());
@@ -37,9 +41,14 @@ export class Coalescer {
 
   #fire(): void {
     this.#cancel = undefined;
-    this.#lastRunMs = this.#clock.nowMs();
+    const startMs = this.#clock.nowMs();
+    // What is marked while it runs is for the next run.
+    this.#nextRunMs = startMs + this.#spacingMs;
     try {
       this.#run();
+      const endMs = this.#clock.nowMs();
+      const restMs = this.#spacingMs === 0 ? 0 : Math.min(MAX_REST_MS, (endMs - startMs) * REST_FACTOR);
+      this.#nextRunMs = endMs + Math.max(this.#spacingMs, restMs);
     } catch (error) {
       this.#onError(error);
       this.#cancel = this.#clock.after(1_000, () => this.#fire());

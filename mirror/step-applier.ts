@@ -17,6 +17,8 @@ interface ApplierDeps {
 
 const BACKOFF = { minMs: 50, maxMs: 5_000, jitter: 0.5 };
 const CONCURRENCY = 8;
+/** A step that goes on failing is logged loudly each so many attempts. */
+const REPORT_EVERY = 10;
 /** Lazy steps: at most 20 a second, so that a lost link of a thousand services is no storm of writes. */
 const LAZY_SPACING_MS = 50;
 
@@ -111,7 +113,8 @@ export class StepApplier {
   #onFailure(key: string, error: unknown, attempt: number): void {
     // Somebody else was quicker: what they wrote is about to reach the informer, and with it another plan.
     if (hasCode(error, "KUBE_CONFLICT", "KUBE_NOT_FOUND") && attempt < 3) return;
-    this.#deps.log.warn("kube.apply_failed", { object: key, attempt, reason: errorText(error) });
+    const level = attempt % REPORT_EVERY === 0 ? "warn" : "debug";
+    this.#deps.log[level]("kube.apply_failed", { object: key, attempt, reason: errorText(error) });
     if (!hasCode(error, "KUBE_INVALID") || !this.#steps.has(key)) return;
     const known = this.#refusals.get(key);
     this.#refusals.set(key, asMeshError(error, "KUBE_INVALID", `write ${key}`));
