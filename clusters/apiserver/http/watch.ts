@@ -87,22 +87,25 @@ export class Watches {
       return;
     }
 
-    const stops = [stopWatch];
+    let stopBookmarks = () => {};
+    let stopTimeout = () => {};
     const end = () => {
       if (!this.#open.delete(end)) return;
-      for (const stop of stops) stop();
+      stopWatch();
+      stopBookmarks();
+      stopTimeout();
       response.end();
     };
     this.#open.add(end);
     if (wanted.bookmarks) {
       const tick = () => {
         writer.bookmark(Math.max(last, this.#store.revision), false);
-        stops[1] = this.#clock.after(BOOKMARK_MS, tick);
+        stopBookmarks = this.#clock.after(BOOKMARK_MS, tick);
       };
-      stops[1] = this.#clock.after(BOOKMARK_MS, tick);
+      stopBookmarks = this.#clock.after(BOOKMARK_MS, tick);
     }
     const seconds = wanted.timeoutSeconds > 0 ? Math.min(wanted.timeoutSeconds, 86_400) : DEFAULT_TIMEOUT_S;
-    stops[2] = this.#clock.after(seconds * 1000, end);
+    stopTimeout = this.#clock.after(seconds * 1000, end);
     response.on("close", end);
     response.on("error", end);
     request.on("close", () => {

@@ -109,33 +109,49 @@ describe("prune() and fillDefaults()", () => {
   });
 });
 
+/** A length-delimited protobuf field shorter than 128 bytes. */
+function field(at: number, ...content: (string | Uint8Array)[]): Buffer {
+  const body = Buffer.concat(content.map((part) => Buffer.from(part)));
+  return Buffer.concat([Buffer.from([at * 8 + 2, body.length]), body]);
+}
+
+function number(at: number, value: number): Buffer {
+  return Buffer.from([at * 8, value]);
+}
+
+function entry(key: string, value: string): Buffer {
+  return Buffer.concat([field(1, key), field(2, value)]);
+}
+
 describe("decodeProtobuf()", () => {
   it("reads what kubectl create deployment sends", () => {
-    // Deployment web, replicas 0, container web image web:1 with port 80, as kubectl 1.32 encodes it.
-    const hex =
-      "6b3873000a150a07617070732f7631120a4465706c6f796d656e74" +
-      "1241" + // raw, 65 bytes
-      "0a050a03776562" + // metadata.name
-      "1238" + // spec
-      "0800" + // replicas 0, a pointer: it counts
-      "120c0a0a0a03617070120377" +
-      "6562" + // selector app=web
-      "1a24" +
-      "0a0e5a0c0a0361707012057765622d31" + // template.metadata.labels app=web-1
-      "1212" +
-      "1210" +
-      "0a0377656212057765623a31" + // name, image
-      "3202" +
-      "1850"; // ports: containerPort 80
-    assert.deepEqual(decodeProtobuf(Buffer.from(hex, "hex")), {
+    const metadata = field(1, field(1, "web"), field(8));
+    const selector = field(2, field(1, entry("app", "web")));
+    const container = field(
+      2,
+      field(1, "web"),
+      field(2, "web:1"),
+      field(6, number(2, 0), number(3, 80)),
+      field(13, ""),
+    );
+    const template = field(3, field(1, field(11, entry("app", "web"))), field(2, container));
+    const raw = Buffer.concat([metadata, field(2, number(1, 0), selector, template)]);
+    const envelope = Buffer.concat([
+      Buffer.from("k8s\0"),
+      field(1, field(1, "apps/v1"), field(2, "Deployment")),
+      field(2, raw),
+    ]);
+    const labels = { app: "web" };
+    assert.deepEqual(decodeProtobuf(envelope), {
       apiVersion: "apps/v1",
       kind: "Deployment",
       metadata: { name: "web" },
       spec: {
+        // A pointer in Go, so its zero counts; hostPort is none, so its zero does not.
         replicas: 0,
-        selector: { matchLabels: { app: "web" } },
+        selector: { matchLabels: labels },
         template: {
-          metadata: { labels: { app: "web-1" } },
+          metadata: { labels },
           spec: { containers: [{ name: "web", image: "web:1", ports: [{ containerPort: 80 }] }] },
         },
       },

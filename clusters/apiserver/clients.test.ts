@@ -1,0 +1,222 @@
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { promisify } from "node:util";
+import { startTestServer, type TestServer } from "./api-server-harness.ts";
+
+const run = promisify(execFile);
+
+const SHOP = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: app, image: "web:1", env: [{name: A, value: "1"}, {name: B, value: "2"}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
+`;
+
+const NODE = { metadata: { name: "node" }, status: { conditions: [{ type: "Ready", status: "True" }] } };
+
+/** Makes every bound pod Ready and ends those that are deleted, as a kubelet would. */
+async function playKubelet(api: TestServer, signal: AbortSignal): Promise<void> {
+  await api.call("POST", "/api/v1/nodes", NODE);
+  await api.call("PATCH", "/api/v1/nodes/node/status", NODE);
+  for (let i = 0; !signal.aborted; i++) {
+    const { items } = (await api.call("GET", "/api/v1/pods")).body;
+    for (const { metadata, spec, status } of items) {
+      const url = `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`;
+      if (metadata.deletionTimestamp !== undefined) await api.call("DELETE", url, { gracePeriodSeconds: 0 });
+      else if (spec.nodeName !== undefined && status.podIP === undefined) {
+        const conditions = [{ type: "Ready", status: "True" }];
+        await api.call("PATCH", `${url}/status`, {
+          status: { phase: "Running", podIP: `127.20.1.${(i % 250) + 1}`, conditions },
+        });
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+describe("the local API server under real clients", function () {
+  this.timeout(120_000);
+  let api: TestServer;
+  let kubeconfig: string;
+  const kubelet = new AbortController();
+  let playing: Promise<void>;
+
+  before(async () => {
+    api = await startTestServer();
+    const { url, caPem, admin } = api.server;
+    const base64 = (text: string) => Buffer.from(text).toString("base64");
+    kubeconfig = path.join(api.directory, "kubeconfig");
+    const config = {
+      apiVersion: "v1",
+      kind: "Config",
+      clusters: [{ name: "c", cluster: { server: url, "certificate-authority-data": base64(caPem) } }],
+      users: [
+        {
+          name: "u",
+          user: { "client-certificate-data": base64(admin.certPem), "client-key-data": base64(admin.keyPem) },
+        },
+      ],
+      contexts: [{ name: "c", context: { cluster: "c", user: "u" } }],
+      "current-context": "c",
+    };
+    writeFileSync(kubeconfig, JSON.stringify(config), { mode: 0o600 });
+    playing = playKubelet(api, kubelet.signal);
+  });
+  after(async () => {
+    kubelet.abort();
+    await playing;
+    await api.close();
+  });
+
+  const environment = () => ({ ...process.env, KUBECONFIG: kubeconfig, HOME: api.directory });
+  const kubectl = async (...args: string[]) => (await run("kubectl", args, { env: environment() })).stdout;
+  const apply = (yaml: string, ...args: string[]) => {
+    const file = path.join(api.directory, "objects.yaml");
+    writeFileSync(file, yaml);
+    return kubectl("apply", "-f", file, ...args);
+  };
+
+  it("serves kubectl apply, rollout, scale, get and describe", async () => {
+    assert.match(await apply(SHOP), /namespace\/shop created\ndeployment.apps\/web created\nservice\/web created/);
+    await kubectl("-n", "shop", "rollout", "status", "deployment/web", "--timeout=60s");
+    const changed = SHOP.replace("web:1", "web:2").replace('{name: B, value: "2"}', '{name: C, value: "3"}');
+    assert.match(
+      await apply(changed),
+      /namespace\/shop unchanged\ndeployment.apps\/web configured\nservice\/web unchanged/,
+    );
+    assert.match(
+      await kubectl("-n", "shop", "rollout", "status", "deployment/web", "--timeout=60s"),
+      /successfully rolled out/,
+    );
+    const env = await kubectl(
+      "-n",
+      "shop",
+      "get",
+      "deployment",
+      "web",
+      "-o",
+      "jsonpath={.spec.template.spec.containers[0].env[*].name}",
+    );
+    assert.equal(env, "A C");
+    await kubectl("-n", "shop", "scale", "deployment", "web", "--replicas=3");
+    await kubectl(
+      "-n",
+      "shop",
+      "wait",
+      "deployment/web",
+      "--for=jsonpath={.status.availableReplicas}=3",
+      "--timeout=60s",
+    );
+    assert.match(
+      await kubectl("-n", "shop", "get", "deployments,services,endpointslices"),
+      /deployment.apps\/web +3\/3 +3 +3 /,
+    );
+    const described = await kubectl("-n", "shop", "describe", "service", "web");
+    assert.match(described, /Endpoints: +127\.20\.1\.\d+:8080,127\.20\.1\.\d+:8080/);
+    assert.match(
+      await kubectl("-n", "shop", "describe", "deployment", "web"),
+      /3 desired \| 3 updated \| 3 total \| 3 available/,
+    );
+  });
+
+  it("serves kubectl create, label, annotate, explain, strict validation and get --watch", async () => {
+    await kubectl("create", "configmap", "settings", "--from-literal=a=b");
+    await kubectl("label", "configmap", "settings", "tier=front");
+    await kubectl("annotate", "configmap", "settings", "note=hello");
+    assert.equal(
+      await kubectl("get", "configmaps", "-l", "tier=front", "-o", "jsonpath={.items[*].metadata.annotations.note}"),
+      "hello",
+    );
+    assert.match(
+      await kubectl("explain", "deployment.spec.strategy.rollingUpdate"),
+      /maxSurge\s+<IntOrString>|maxSurge/,
+    );
+    await assert.rejects(
+      apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndatta: {}\n"),
+      /unknown field "datta"/,
+    );
+    const watch = spawn("kubectl", ["get", "configmap", "settings", "-w"], { env: environment() });
+    const rows: string[] = [];
+    const seen = new Promise<void>((resolve) => {
+      watch.stdout.on("data", (chunk: Buffer) => {
+        rows.push(...chunk.toString().trim().split("\n"));
+        if (rows.length === 2) void kubectl("patch", "configmap", "settings", "-p", '{"data":{"c":"d"}}');
+        if (rows.length >= 3) resolve();
+      });
+    });
+    await seen;
+    watch.kill();
+    assert.match(rows[2] ?? "", /^settings +2 /);
+    await kubectl("delete", "configmap", "settings");
+    await kubectl("delete", "namespace", "shop", "--timeout=60s");
+    assert.equal(await kubectl("get", "namespace", "shop", "--ignore-not-found"), "");
+  });
+
+  it("serves client-node: typed calls, three kinds of patch and a watch", async () => {
+    const { CoreV1Api, KubeConfig, PatchStrategy, setHeaderOptions, Watch } = await import("@kubernetes/client-node");
+    const config = new KubeConfig();
+    config.loadFromFile(kubeconfig);
+    const core = config.makeApiClient(CoreV1Api);
+    const namespace = "default";
+    const made = await core.createNamespacedConfigMap({
+      namespace,
+      body: { metadata: { name: "node" }, data: { a: "1" } },
+    });
+    const events: string[] = [];
+    const twice = deferred();
+    const watching = await new Watch(config).watch(
+      `/api/v1/namespaces/${namespace}/configmaps`,
+      { resourceVersion: made.metadata?.resourceVersion, fieldSelector: "metadata.name=node" },
+      (type: string) => {
+        events.push(type);
+        if (events.length === 4) twice.resolve();
+      },
+      () => {},
+    );
+    const patches: [string, unknown][] = [
+      [PatchStrategy.JsonPatch, [{ op: "add", path: "/data/b", value: "2" }]],
+      [PatchStrategy.MergePatch, { data: { c: "3" } }],
+      [PatchStrategy.StrategicMergePatch, { data: { d: "4" } }],
+    ];
+    for (const [type, body] of patches) {
+      await core.patchNamespacedConfigMap({ namespace, name: "node", body }, setHeaderOptions("Content-Type", type));
+    }
+    assert.deepEqual((await core.readNamespacedConfigMap({ namespace, name: "node" })).data, {
+      a: "1",
+      b: "2",
+      c: "3",
+      d: "4",
+    });
+    await core.deleteNamespacedConfigMap({ namespace, name: "node" });
+    await twice.promise;
+    watching.abort();
+    assert.deepEqual(events, ["MODIFIED", "MODIFIED", "MODIFIED", "DELETED"]);
+    await assert.rejects(core.readNamespacedConfigMap({ namespace, name: "node" }), { code: 404 });
+  });
+});
+
+function deferred(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
