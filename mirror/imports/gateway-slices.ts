@@ -24,7 +24,7 @@ interface SliceSubject {
 }
 
 /** Kind of EndpointSlice that can hold `host`. */
-export function addressTypeOf(host: string): EndpointSlice["addressType"] {
+function addressTypeOf(host: string): EndpointSlice["addressType"] {
   switch (isIP(host)) {
     case 4:
       return "IPv4";
