@@ -49,7 +49,7 @@ export function kubeconfigPath(options: ContextOptions, env: NodeJS.ProcessEnv):
 }
 
 /** The kubeconfig and context that `options` name. @throws MeshError CONTEXT_UNKNOWN, USAGE */
-export async function chosenContext(
+async function chosenContext(
   options: ContextOptions,
   env: NodeJS.ProcessEnv,
 ): Promise<{ config: LoadedKubeConfig; context: string }> {

@@ -9,7 +9,7 @@ export interface Console {
 }
 
 /** 2 for what the caller got wrong on the command line, 130 for an interrupt, else 1. */
-export function exitCodeOf(error: MeshError): number {
+function exitCodeOf(error: MeshError): number {
   if (error.code === "USAGE") return 2;
   return error.code === "ABORTED" ? 130 : 1;
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { Command, CommanderError } from "commander";
 import { MeshError } from "../core/errors.ts";
 import { type OutputFormat, reportFailure } from "./failure.ts";
@@ -49,6 +50,8 @@ function outputFormat(argv: readonly string[]): OutputFormat {
 /** Runs `mesh <argv>` and sets the exit status. */
 export async function run(argv: readonly string[]): Promise<void> {
   const abort = new AbortController();
+  // Many parts of a process listen to the one signal that ends it.
+  setMaxListeners(0, abort.signal);
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     process.on(name, () => {
       // A second signal means it: nothing is waited for any more.

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { PORTS } from "../core/defaults.ts";
 import type { ClusterLayout } from "./layout.ts";
 import type { LocalState } from "./local-state.ts";
-import type { ProcessCommand } from "./node/agent.ts";
+import type { ProcessCommand } from "./node/sidecar-settings.ts";
 import type { SupervisedProcess } from "./supervisor.ts";
 
 /** Kubeconfig of one local cluster, for its own processes. */

@@ -20,9 +20,9 @@ import {
 import { adminCredentialsPath, roleAdmins } from "./cluster-processes.ts";
 import { type ClusterLayout, localKubeconfig } from "./layout.ts";
 import { type LocalState, removeLocalState, SUPERVISOR, supervisorOf } from "./local-state.ts";
-import type { ProcessCommand } from "./node/agent.ts";
 import { packageRoot } from "./node/images.ts";
 import { passes } from "./node/probe.ts";
+import type { ProcessCommand } from "./node/sidecar-settings.ts";
 import { isRunning, ownedProcesses, runningRecords, signalRecord, spawnRecorded } from "./process-record.ts";
 
 const POLL_MS = 50;

@@ -6,7 +6,7 @@ export class AsyncQueue<T> implements AsyncIterable<T> {
   #items: T[] = [];
   #wake: (() => void) | undefined;
   #closed = false;
-  #error: unknown;
+  #error: Error | undefined;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -27,7 +27,7 @@ export class AsyncQueue<T> implements AsyncIterable<T> {
   }
 
   /** Ends the iteration once what is queued has been taken; with `error`, throws it there. */
-  close(error?: unknown): void {
+  close(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#error = error;

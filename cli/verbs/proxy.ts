@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { aborted } from "../../core/abort.ts";
@@ -72,6 +73,7 @@ async function runProxy(options: ProxyVerbOptions, { env, signal }: VerbContext)
   const { cluster, namespace, serviceAccount, pod, address } = options;
   const log = processLog("proxy", env);
   const life = new AbortController();
+  setMaxListeners(0, life.signal);
   const proxy = await startProxy(
     {
       trustDomain:

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import type { Command } from "commander";
 import { aborted } from "../../core/abort.ts";
@@ -142,6 +143,7 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
     drain: () => drain.abort(),
   });
   const life = new AbortController();
+  setMaxListeners(0, life.signal);
   const stop = () => life.abort();
   signal.addEventListener("abort", stop, { once: true });
   drain.signal.addEventListener("abort", stop, { once: true });

@@ -8,19 +8,7 @@ import { CONFIG_MAPS, type ConfigMap, NAMESPACES, NODES, PODS, type Pod } from "
 import type { ClusterLayout } from "../layout.ts";
 import { startKubeletServer } from "./kubelet-server.ts";
 import { PodRunner } from "./pod-runner.ts";
-
-export type ProcessCommand = readonly [string, ...string[]];
-
-/** What every sidecar of the cluster is started with. */
-export interface SidecarSettings {
-  /** How to run `mesh`. */
-  readonly mesh: ProcessCommand;
-  /** host:port of control. */
-  readonly control: string;
-  readonly trustDomain: string;
-  readonly trustPem: string;
-  readonly logLevel: string | undefined;
-}
+import type { ProcessCommand, SidecarSettings } from "./sidecar-settings.ts";
 
 export interface NodeAgentOptions {
   readonly layout: ClusterLayout;

@@ -6,13 +6,13 @@ import { errorText, hasCode } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { PODS, type Pod, type PodContainer } from "../../kube/resources.ts";
-import type { ProcessCommand, SidecarSettings } from "./agent.ts";
 import { Container, type ContainerState } from "./container.ts";
 import { commandOf } from "./images.ts";
 import type { ContainerAccess } from "./kubelet-server.ts";
 import { containerEnvironment } from "./pod-environment.ts";
 import { type ContainerView, podStatus } from "./pod-status.ts";
 import { type Probe, passes } from "./probe.ts";
+import type { ProcessCommand, SidecarSettings } from "./sidecar-settings.ts";
 
 export interface PodRunnerDeps {
   readonly kube: KubeClient;
@@ -107,7 +107,7 @@ export class PodRunner {
 
   async #end(graceMs: number): Promise<void> {
     this.#stop.abort();
-    await Promise.all(this.#containers.map((c) => c.process?.stop(graceMs)));
+    await Promise.all(this.#containers.map(async (c) => c.process?.stop(graceMs)));
     await this.#sidecar?.stop(Math.min(graceMs, 5_000));
     await Promise.all(this.#tasks);
     await this.#writing;
