@@ -143,7 +143,6 @@ async function start(
   undo.push(() => services.destroy());
   let discovery: DiscoveryClient | undefined;
   let identity: WorkloadIdentity | undefined;
-  let admission: Admission | undefined;
   let serving: { engines: Engine[]; listeners: Listener[] } | undefined;
   let draining: Promise<void> | undefined;
   const drain = (deadlineMs: number): Promise<void> => {
@@ -153,8 +152,7 @@ async function start(
   const admin = await listenAdmin(listen.host, listen.adminPort, {
     notReady: () => {
       if (draining !== undefined) return "draining";
-      if (serving === undefined) return "waiting for a certificate";
-      return admission?.known === true ? undefined : "waiting for control";
+      return serving === undefined ? "waiting for a certificate" : undefined;
     },
     metrics: () => metrics.text() + gaugesText(services, identity?.source.svid.notAfterMs ?? 0),
     config: () => ({
@@ -220,7 +218,6 @@ async function start(
   );
   undo.push(() => outbound.close());
   const rules = new Admission(trustDomain, [admin.port, outbound.port, listen.inboundPort]);
-  admission = rules;
   const inbound = await listenInbound({
     engine: inboundEngine,
     transport,

@@ -24,7 +24,7 @@ export function shareOut(groups: readonly GroupHealth[]): number[] {
     left -= take;
     return take;
   });
-  const sum = 1 - left;
+  const sum = shares.reduce((all, share) => all + share, 0);
   return sum > 0 ? shares.map((share) => share / sum) : shares;
 }
 

@@ -43,7 +43,7 @@ export interface Exchange {
 /** How the end of a body is found (RFC 9112 section 6.3). */
 export type Framing = "none" | "length" | "chunked" | "close";
 
-export function responseFraming(head: Head, method: number): Framing {
+function responseFraming(head: Head, method: number): Framing {
   if (method === HEAD || head.status === 204 || head.status === 304 || head.status < 200) return "none";
   if (head.chunked) return "chunked";
   return head.contentLength >= 0 ? "length" : "close";

@@ -15,9 +15,9 @@ import {
 export const MAX_WRITTEN_HEAD = MAX_HEAD_BYTES + 4_096;
 
 /** Fields that end at each hop (RFC 9110 section 7.6.1), and what only the mesh may say. */
-export const DROPPED =
+const DROPPED =
   (1 << CONNECTION) | (1 << HOP_BY_HOP) | (1 << KEEP_ALIVE) | (1 << NOMINATED) | (1 << OURS) | (1 << UPGRADE);
-export const DROPPED_WITH_HOST = DROPPED | (1 << HOST);
+const DROPPED_WITH_HOST = DROPPED | (1 << HOST);
 
 const VERSION = Buffer.from(" HTTP/1.1\r\n", "latin1");
 const STATUS_VERSION = Buffer.from("HTTP/1.1", "latin1");
@@ -37,7 +37,7 @@ export function put(out: Buffer, o: number, b: Uint8Array, start: number, end: n
   return to;
 }
 
-export function putAll(out: Buffer, o: number, b: Uint8Array): number {
+function putAll(out: Buffer, o: number, b: Uint8Array): number {
   return put(out, o, b, 0, b.length);
 }
 

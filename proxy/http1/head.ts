@@ -7,24 +7,24 @@ export const MALFORMED = -2;
 export const TOO_LARGE = -3;
 
 export const MAX_HEAD_BYTES = 65_536;
-export const MAX_FIELDS = 200;
+const MAX_FIELDS = 200;
 
 /** What a field is to a proxy; the rest is OTHER. */
 export const OTHER = 0;
 export const HOST = 1;
 export const CONNECTION = 2;
 export const HOP_BY_HOP = 3;
-export const TRANSFER_ENCODING = 4;
-export const CONTENT_LENGTH = 5;
+const TRANSFER_ENCODING = 4;
+const CONTENT_LENGTH = 5;
 export const UPGRADE = 6;
 /** `x-causeway-*`, also spelt with underscores, which CGI-like servers fold into hyphens. */
 export const OURS = 7;
 /** Named by Connection, so not to be forwarded. */
 export const NOMINATED = 8;
-export const EXPECT = 9;
+const EXPECT = 9;
 export const KEEP_ALIVE = 10;
 
-export const METHOD_OTHER = 0;
+const METHOD_OTHER = 0;
 export const GET = 1;
 export const HEAD = 2;
 export const OPTIONS = 3;
@@ -32,7 +32,7 @@ export const PUT = 4;
 export const DELETE = 5;
 export const TRACE = 6;
 export const CONNECT = 7;
-export const POST = 8;
+const POST = 8;
 
 /** The last head that was parsed. Offsets are into the buffer that was parsed. */
 export interface Head {
@@ -123,7 +123,7 @@ const LF = 10;
 const SP = 32;
 
 /** Whether the name at `start` begins with `x-causeway-`, an underscore counting as a hyphen. */
-export function isOurs(b: Uint8Array, start: number, end: number): boolean {
+function isOurs(b: Uint8Array, start: number, end: number): boolean {
   if (end - start < N_OURS.length) return false;
   for (let i = 0; i < N_OURS.length; i++) {
     let c = b[start + i] as number;

@@ -172,6 +172,8 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
       return;
     }
     if (verdict !== "routed") {
+      // Whoever sends what cannot be read may mean its next bytes otherwise than we would read them.
+      if (verdict.status === 400) this.#closing = true;
       if (this.requestDone && headEnd < end) this.#partial.hold(b, headEnd, end);
       this.#answer(verdict);
       return;

@@ -1,4 +1,4 @@
-import { type Identity, identityParts } from "../../core/identity.ts";
+import type { TrustDomain } from "../../core/identity.ts";
 import type { InboundState__Output } from "../../protos/gen/causeway/discovery/v1/InboundState.ts";
 
 const MAX_PORTS = 4_096;
@@ -26,10 +26,6 @@ export class Admission {
     this.#reserved.add(port);
   }
 
-  get known(): boolean {
-    return this.#ports !== undefined;
-  }
-
   apply(state: InboundState__Output): void {
     const rules = new Map<number, { peers: Set<string>; service: string }>();
     for (const { port, peerTrustDomains, namespace, service } of state.ports.slice(0, MAX_PORTS)) {
@@ -45,16 +41,15 @@ export class Admission {
   }
 
   /** Callers of the own trust domain come in; others only to ports of which a service is exported to them. */
-  allows(peer: Identity, port: number): boolean {
+  allows(trustDomain: TrustDomain, port: number): boolean {
     if (this.#reserved.has(port)) return false;
-    const { trustDomain } = identityParts(peer);
     if (trustDomain === this.#ownTrustDomain) return true;
     return this.#ports?.get(port)?.peers.has(trustDomain) ?? false;
   }
 
-  /** Whether the answer for `peer` may change with the first state: it is worth waiting for that. */
-  undecided(peer: Identity, port: number): boolean {
-    return this.#ports === undefined && !this.#reserved.has(port) && !this.allows(peer, port);
+  /** Whether the answer for `trustDomain` may change with the first state: it is worth waiting for that. */
+  undecided(trustDomain: TrustDomain, port: number): boolean {
+    return this.#ports === undefined && !this.#reserved.has(port) && !this.allows(trustDomain, port);
   }
 
   /** `namespace/service` of a port; empty where control names none. */

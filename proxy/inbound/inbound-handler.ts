@@ -1,22 +1,25 @@
 // Requests of other proxies for the app of this workload.
 import type { Clock } from "../../core/clock.ts";
 import type { MeshErrorCode } from "../../core/errors.ts";
-import type { Identity } from "../../core/identity.ts";
+import type { Identity, TrustDomain } from "../../core/identity.ts";
 import type { CancelConnect, Transport } from "../../transport/transport.ts";
 import { ClientConnection, type TryFailure } from "../http1/client-connection.ts";
 import type { ConnectionPool } from "../http1/connection-pool.ts";
 import type { Engine, RequestHandler, ServedRequest, Verdict } from "../http1/engine.ts";
 import { type Head, OPTIONS } from "../http1/head.ts";
+import { retriesLeftOf } from "../http1/our-fields.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import { MAX_TRIES } from "../resilience/retry-policy.ts";
 import type { Admission } from "./admission.ts";
 
 export interface InboundState {
   readonly peer: Identity;
+  readonly trustDomain: TrustDomain;
   /** Port of the app. */
   readonly port: number;
   readonly row: number;
-  /** Field lines added to each request. */
-  readonly added: Buffer;
+  /** Field lines added to each request, by the retries that the caller leaves; the last ones where it does not say. */
+  readonly added: readonly Buffer[];
   dialing: CancelConnect | undefined;
   retried: boolean;
   /** A new connection: the pooled one was dead. */
@@ -35,6 +38,18 @@ export interface InboundDeps {
   readonly pool: (port: number) => ConnectionPool;
 }
 
+const NO_FIELDS = Buffer.alloc(0);
+
+/**
+ * What requests of `peer` get added. An app that passes `x-causeway-retries-left` on, as it would a trace, has its
+ * own calls share the caller's budget, so that retries do not multiply from hop to hop.
+ */
+export function addedFields(peer: Identity): readonly Buffer[] {
+  const client = `x-causeway-client-id: ${peer}\r\n`;
+  const lines = Array.from({ length: MAX_TRIES }, (_, left) => `${client}x-causeway-retries-left: ${left}\r\n`);
+  return [...lines, client].map((line) => Buffer.from(line, "latin1"));
+}
+
 type Connection = ServedRequest<InboundState>;
 
 export class InboundHandler implements RequestHandler<InboundState> {
@@ -50,7 +65,7 @@ export class InboundHandler implements RequestHandler<InboundState> {
     state.retried = false;
     state.fresh = false;
     // Asked for each request: an export may end while a connection is open.
-    if (!this.#deps.admission.allows(state.peer, state.port)) {
+    if (!this.#deps.admission.allows(state.trustDomain, state.port)) {
       return {
         status: 403,
         code: "PROXY_DENIED",
@@ -66,7 +81,7 @@ export class InboundHandler implements RequestHandler<InboundState> {
     rewrite.targetStart = head.targetStart;
     rewrite.targetEnd = head.targetEnd;
     rewrite.host = undefined;
-    rewrite.added = state.added;
+    rewrite.added = state.added[Math.min(MAX_TRIES, retriesLeftOf(head, b) ?? MAX_TRIES)] ?? NO_FIELDS;
     return "routed";
   }
 

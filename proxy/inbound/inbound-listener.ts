@@ -1,4 +1,4 @@
-import { type Identity, identityParts } from "../../core/identity.ts";
+import { type Identity, identityParts, type TrustDomain } from "../../core/identity.ts";
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import { WheelTimer } from "../../transport/timer-wheel.ts";
 import type { Listener } from "../../transport/transport.ts";
@@ -6,7 +6,7 @@ import { ServerConnection } from "../http1/server-connection.ts";
 import { splice } from "../http1/splice.ts";
 import type { MeshTls } from "../mesh-tls.ts";
 import { HTTP1, MESH_ALPN, OPAQUE, PREFACE_BYTES, type Preface, readPreface } from "../preface.ts";
-import { type InboundDeps, InboundHandler, type InboundState } from "./inbound-handler.ts";
+import { addedFields, type InboundDeps, InboundHandler, type InboundState } from "./inbound-handler.ts";
 
 export interface InboundListenerDeps extends InboundDeps {
   readonly tls: MeshTls;
@@ -43,6 +43,7 @@ export async function listenInbound(deps: InboundListenerDeps): Promise<Listener
 class Greeting implements ByteStreamUser {
   readonly #stream: ByteStream;
   readonly #peer: Identity;
+  readonly #trustDomain: TrustDomain;
   readonly #deps: InboundListenerDeps;
   readonly #handler: InboundHandler;
   readonly #timer: WheelTimer;
@@ -54,6 +55,7 @@ class Greeting implements ByteStreamUser {
   constructor(stream: ByteStream, peer: Identity, deps: InboundListenerDeps, handler: InboundHandler) {
     this.#stream = stream;
     this.#peer = peer;
+    this.#trustDomain = identityParts(peer).trustDomain;
     this.#deps = deps;
     this.#handler = handler;
     this.#timer = new WheelTimer(() => this.#expired());
@@ -75,7 +77,7 @@ class Greeting implements ByteStreamUser {
       return;
     }
     this.#early = this.#early.subarray(PREFACE_BYTES);
-    if (!this.#deps.admission.undecided(this.#peer, this.#preface.port)) {
+    if (!this.#deps.admission.undecided(this.#trustDomain, this.#preface.port)) {
       this.#judge(this.#preface);
       return;
     }
@@ -97,18 +99,17 @@ class Greeting implements ByteStreamUser {
     engine.connections.delete(this);
     const { port, protocol } = preface;
     const peer = this.#peer;
-    const allowed = admission.allows(peer, port);
+    const allowed = admission.allows(this.#trustDomain, port);
     if (!allowed) engine.log.info("inbound.denied", { identity: peer, port });
     if (!allowed && protocol === OPAQUE) {
       this.#stream.destroy(undefined, true);
       return;
     }
-    const { trustDomain } = identityParts(peer);
     const row = metrics.row({
       direction: "inbound",
       authority: authorityOf(admission.serviceOf(port), port),
       peer,
-      cluster: trustDomain,
+      cluster: this.#trustDomain,
     });
     metrics.opened(row);
     if (protocol === HTTP1) this.#serveHttp(port, row);
@@ -117,12 +118,12 @@ class Greeting implements ByteStreamUser {
 
   #serveHttp(port: number, row: number): void {
     const { engine, metrics } = this.#deps;
-    const added = Buffer.from(`x-causeway-client-id: ${this.#peer}\r\n`, "latin1");
     const state: InboundState = {
       peer: this.#peer,
       port,
       row,
-      added,
+      trustDomain: this.#trustDomain,
+      added: addedFields(this.#peer),
       dialing: undefined,
       retried: false,
       fresh: false,
@@ -144,7 +145,7 @@ class Greeting implements ByteStreamUser {
     };
     engine.connections.add(tunnel);
     const stop = admission.onChange(() => {
-      if (!admission.allows(this.#peer, port)) tunnel.destroy();
+      if (!admission.allows(this.#trustDomain, port)) tunnel.destroy();
     });
     const over = () => {
       stop();

@@ -1,7 +1,7 @@
 import type { ChannelCredentials, ClientDuplexStream } from "@grpc/grpc-js";
 import { backoffMs, RECONNECT } from "../../core/backoff.ts";
 import { type Clock, sleep } from "../../core/clock.ts";
-import { asMeshError } from "../../core/errors.ts";
+import { asMeshError, errorText } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { Random } from "../../core/random.ts";
 import { GRPC_CLIENT_OPTIONS } from "../../identity/grpc-channel.ts";
@@ -94,7 +94,12 @@ export class DiscoveryClient {
       stream.on("data", (message: WatchResponse__Output) => {
         if (!this.#connected) this.#options.log.info("discovery.connected", {});
         this.#connected = true;
-        this.#take(message);
+        try {
+          this.#take(message);
+        } catch (error) {
+          // One state that cannot be used must not end the others.
+          this.#options.log.error("discovery.message.failed", { error: errorText(error) });
+        }
       });
       stream.on("error", (error) => finish(() => reject(error)));
       stream.on("end", () => {

@@ -55,7 +55,7 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
       if (absolute === undefined) return badRequest("its target is neither a path nor an http URL");
       text = absolute.authority;
       rewrite.targetStart = absolute.pathStart;
-      rewrite.host = Buffer.from(text, "latin1");
+      rewrite.host = state.text === text ? state.host : Buffer.from(text, "latin1");
     }
     const known = state.text === text && state.entry?.gone === false ? state.entry : undefined;
     const entry = known ?? this.#lookup(text, port);
@@ -64,6 +64,7 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
     const { service } = entry;
     if (service === undefined) return this.#unanswered(connection, entry);
     state.text = text;
+    state.host = rewrite.host ?? Buffer.from(text, "latin1");
     state.entry = entry;
     entry.lastUsedMs = connection.startMs;
     if (service.spec.kind === "notFound") {
@@ -164,7 +165,13 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
     const { state } = connection;
     state.dialing?.();
     state.dialing = undefined;
-    this.#settle(state);
+    this.#unjudged(state);
+  }
+
+  /** The try ended without a word on the endpoint; where it was the breaker's probe, the next one is. */
+  #unjudged(state: OutboundState): void {
+    const endpoint = this.#settle(state);
+    if (endpoint !== undefined) release(endpoint.breaker, this.#deps.clock.nowMs());
   }
 
   /** The try on the endpoint is over. */
@@ -258,8 +265,7 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
 
   finished(connection: Connection, status: number): void {
     const { state } = connection;
-    const endpoint = this.#settle(state);
-    if (endpoint !== undefined && status === 0) release(endpoint.breaker, this.#deps.clock.nowMs());
+    this.#unjudged(state);
     this.#deps.metrics.request(state.row, status, this.#deps.clock.nowMs() - connection.startMs);
   }
 

@@ -11,6 +11,8 @@ import type { Entry, ServiceTable } from "./service-table.ts";
 export interface OutboundState {
   /** The authority text of the last request, and what it led to: apps ask for the same again and again. */
   text: string;
+  /** The same as bytes. */
+  host: Buffer;
   entry: Entry | undefined;
   service: Service | undefined;
   endpoint: Endpoint | undefined;
@@ -29,6 +31,7 @@ export interface OutboundState {
 export function createOutboundState(row: number): OutboundState {
   return {
     text: "",
+    host: Buffer.alloc(0),
     entry: undefined,
     service: undefined,
     endpoint: undefined,

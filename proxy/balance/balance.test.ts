@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { ManualClock } from "../../core/clock.ts";
+import { seededRandom } from "../../core/random.ts";
+import { ConnectionPool } from "../http1/connection-pool.ts";
+import { admit, createBreaker, fail } from "../resilience/breaker.ts";
+import type { Endpoint, EndpointSpec, GatewayTarget } from "./endpoint.ts";
+import { createLoad, loadOf, observe } from "./peak-ewma.ts";
+import { pickGroup, shareOut } from "./priority.ts";
+import { type GroupSpec, type LinkTable, Service, type ServiceSpec } from "./service.ts";
+import { twoChoices } from "./two-choices.ts";
+
+describe("observe()", () => {
+  it("jumps to a peak at once and sinks slowly", () => {
+    const load = createLoad(0);
+    observe(load, 500, 100);
+    assert.equal(load.ewmaMs, 500);
+    observe(load, 10, 200);
+    assert.ok(load.ewmaMs > 490 && load.ewmaMs < 500);
+    observe(load, 10, 60_000);
+    assert.ok(load.ewmaMs < 15);
+  });
+
+  it("lets a past peak fade without new measurements, and weighs what is pending", () => {
+    const load = { ...createLoad(0), ewmaMs: 100 };
+    assert.ok(loadOf(load, 30_000) < 6);
+    assert.ok(loadOf({ ...load, pending: 3 }, 0) > 3.9 * loadOf(load, 0));
+  });
+});
+
+describe("twoChoices()", () => {
+  it("avoids a slow candidate nearly always among three", () => {
+    const random = seededRandom(3);
+    const candidates = [5, 5, 500].map((ewmaMs) => ({ load: { ...createLoad(0), ewmaMs } }));
+    let slow = 0;
+    for (let i = 0; i < 300; i++) if (twoChoices(candidates, 0, random) === candidates[2]) slow++;
+    assert.equal(slow, 0);
+  });
+});
+
+describe("shareOut()", () => {
+  const group = (healthy: number, total: number, cap = 1) => ({ healthy, total, cap });
+  it("keeps everything in the first group down to some 71 % healthy, then shifts in proportion", () => {
+    assert.deepEqual(shareOut([group(3, 4), group(1, 1)]), [1, 0]);
+    const [first = 0, second = 0] = shareOut([group(1, 2), group(1, 1)]);
+    assert.ok(Math.abs(first - 0.7) < 1e-9 && Math.abs(second - 0.3) < 1e-9);
+    assert.deepEqual(shareOut([group(0, 2), group(1, 1)]), [0, 1]);
+  });
+
+  it("gives a dead group nothing, a recovering one its ramp, and a lone one everything", () => {
+    assert.deepEqual(shareOut([group(2, 2, 0), group(1, 1)]), [0, 1]);
+    assert.deepEqual(shareOut([group(2, 2, 0.25), group(1, 1)]), [0.25, 0.75]);
+    assert.deepEqual(shareOut([group(1, 10, 0.1)]), [1]);
+    assert.deepEqual(shareOut([group(0, 3), group(0, 0)]), [0, 0]);
+  });
+
+  it("is picked from by a uniform number", () => {
+    assert.deepEqual(
+      [0, 0.69, 0.71, 0.999].map((u) => pickGroup([0.7, 0.3], u)),
+      [0, 0, 1, 1],
+    );
+    assert.equal(pickGroup([0, 0], 0.5), -1);
+  });
+});
+
+describe("Service.choose()", () => {
+  const clock = new ManualClock();
+  let links: LinkTable;
+  let gateways: Map<string, GatewayTarget>;
+  beforeEach(() => {
+    links = new Map();
+    gateways = new Map();
+  });
+
+  const endpointSpec = (id: string, ready = true): EndpointSpec => ({
+    id,
+    address: "10.0.0.1",
+    port: 80,
+    proxyPort: 4143,
+    identity: "",
+    routeName: "",
+    ready,
+  });
+  const groupSpec = (cluster: string, ids: string[], gatewayHosts: string[] = []): GroupSpec => ({
+    cluster,
+    trustDomain: `${cluster || "own"}.mesh`,
+    endpoints: ids.map((id) => endpointSpec(id)),
+    gateways: gatewayHosts.map((host) => ({ host, port: 4143 })),
+  });
+  const spec = (...groups: GroupSpec[]): ServiceSpec => ({
+    kind: "service",
+    namespace: "shop",
+    name: "web",
+    appProtocol: "",
+    federated: groups.length > 1,
+    groups,
+  });
+
+  function service(first: ServiceSpec): Service {
+    return new Service("web.shop:80", first, {
+      clock,
+      random: seededRandom(5),
+      links: () => links,
+      gateway(host, port) {
+        const known = gateways.get(host) ?? { host, port, load: createLoad(0), breaker: createBreaker() };
+        gateways.set(host, known);
+        return known;
+      },
+      endpoint: (given, group): Endpoint => ({
+        spec: given,
+        group,
+        load: createLoad(0),
+        breaker: createBreaker(),
+        pool: new ConnectionPool(clock),
+        row: 0,
+      }),
+    });
+  }
+
+  function chosen(from: Service, tried: Endpoint[] = [], elsewhere = false): string[] {
+    const ids = Array.from({ length: 100 }, () => from.choose(tried, elsewhere)?.spec.id ?? "none");
+    return [...new Set(ids)].sort();
+  }
+
+  const all = (of: Service) => of.groups.flatMap((group) => [...group.endpoints]);
+  const open = (endpoint: { breaker: Endpoint["breaker"] } | undefined) => {
+    assert.ok(endpoint);
+    fail(endpoint.breaker, true, clock.nowMs(), () => 0);
+  };
+
+  it("stays in the first group while it is whole", () => {
+    assert.deepEqual(chosen(service(spec(groupSpec("", ["a", "b"]), groupSpec("east", ["r"])))), ["a", "b"]);
+  });
+
+  it("shifts to the next group as endpoints break, and keeps state over a new message", () => {
+    const web = service(spec(groupSpec("", ["a", "b"]), groupSpec("east", ["r"])));
+    open(all(web)[0]);
+    assert.deepEqual(chosen(web), ["b", "r"]);
+    web.apply(spec(groupSpec("", ["a", "b", "c"]), groupSpec("east", ["r"])));
+    assert.equal(all(web)[0]?.breaker.state, "open");
+    for (const endpoint of all(web).slice(1, 3)) open(endpoint);
+    assert.deepEqual(chosen(web), ["r"]);
+  });
+
+  it("sends nothing to a cluster whose link is dead or whose gateways take no connections", () => {
+    const web = service(spec(groupSpec("", []), groupSpec("east", ["e"], ["g1", "g2"]), groupSpec("north", ["n"])));
+    links = new Map([["north", { health: "dead", ramp: 0 }]]);
+    assert.deepEqual(chosen(web), ["e"]);
+    for (const gateway of gateways.values()) open(gateway);
+    assert.deepEqual(chosen(web), ["none"]);
+    links = new Map();
+    assert.deepEqual(chosen(web), ["n"]);
+  });
+
+  it("probes a broken gateway once its time has come", async () => {
+    const web = service(spec(groupSpec("east", ["e"], ["g1"])));
+    const gateway = gateways.get("g1");
+    open(gateway);
+    assert.deepEqual(chosen(web), ["none"]);
+    await clock.advance(1_000);
+    assert.deepEqual(chosen(web), ["e"]);
+    assert.ok(gateway);
+    admit(gateway.breaker, clock.nowMs());
+    assert.deepEqual(chosen(web), ["none"]);
+  });
+
+  it("does not believe breakers that would leave less than half of the only group", () => {
+    const web = service(spec(groupSpec("", ["a", "b", "c"])));
+    open(all(web)[0]);
+    assert.deepEqual(chosen(web), ["b", "c"]);
+    open(all(web)[1]);
+    assert.deepEqual(chosen(web), ["a", "b", "c"]);
+  });
+
+  it("avoids endpoints that the request has failed on, then their group", () => {
+    const web = service(spec(groupSpec("", ["a", "b", "c"]), groupSpec("east", ["r"])));
+    const [a, b] = all(web);
+    assert.ok(a && b);
+    assert.ok(!chosen(web, [a]).includes("a"));
+    assert.deepEqual(chosen(web, [a, b], true), ["r"]);
+    const alone = service(spec(groupSpec("", ["a"])));
+    assert.deepEqual(chosen(alone, all(alone), true), ["a"]);
+  });
+});
