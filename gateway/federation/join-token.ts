@@ -12,7 +12,7 @@ const ID = /^[a-z0-9]{16}$/;
 const FINGERPRINT = /^sha256:[0-9a-f]{64}$/;
 
 /** Label of Secrets that hold the exporting side of a join token. */
-export const JOIN_TOKEN_LABEL = "causeway.dev/join-token";
+const JOIN_TOKEN_LABEL = "causeway.dev/join-token";
 
 /** How long a join token lasts where nothing else is asked for. */
 export const JOIN_TOKEN_TTL_MS = 15 * 60_000;

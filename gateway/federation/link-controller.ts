@@ -5,12 +5,15 @@ import type { LinkState } from "../../core/link.ts";
 import type { Log } from "../../core/log.ts";
 import type { TrustStore } from "../../identity/trust-store.ts";
 import type { Informer } from "../../kube/client.ts";
-import type { Link, Secret } from "../../kube/resources.ts";
+import { type Link, SECRETS, type Secret } from "../../kube/resources.ts";
 import { PEER_LINKS } from "../../registry/state.ts";
 import type { RoutePeer } from "../route-table.ts";
+import { readJoinTokenRecord } from "./join-token.ts";
 import { type LinkRecord, readLinkRecord } from "./link-record.ts";
 import { LinkRunner, type LinkRunnerDeps } from "./link-runner.ts";
 import type { SyncPipe } from "./sync-pipe.ts";
+
+const KEEP_TOKENS_MS = 24 * 3_600_000;
 
 export interface LinkControllerDeps extends LinkRunnerDeps {
   readonly links: Informer<Link>;
@@ -116,7 +119,19 @@ export class LinkController {
       peers.set(metadata.name, { linkSecret, epoch, cluster: this.#deps.own.cluster, offered: spec.export });
     }
     this.#deps.onPeers(peers);
-    if (this.#before !== undefined) this.#runAll(records, this.#before);
+    if (this.#before === undefined) return;
+    this.#runAll(records, this.#before);
+    this.#tidyTokens();
+  }
+
+  /** Records of join tokens are of no use once long expired. */
+  #tidyTokens(): void {
+    const { secrets, kube, clock } = this.#deps;
+    for (const secret of secrets.list()) {
+      const record = readJoinTokenRecord(secret);
+      if (record === undefined || clock.wallMs() < record.expiresAtMs + KEEP_TOKENS_MS) continue;
+      kube.delete(SECRETS, secret.metadata.name, SYSTEM_NAMESPACE).catch(() => {});
+    }
   }
 
   #read(link: Link): LinkRecord {

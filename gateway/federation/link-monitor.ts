@@ -14,7 +14,8 @@ import {
 /** A restarted gateway gives its peers this long to be heard of before it calls them dead. */
 const GRACE_MS = 6_000;
 const RTT_SHARE = 0.125;
-/** A round trip is told again when it changed by this share and this much. */
+/** A round trip is told again when it changed by this share and this much, and not too often. */
+const RTT_EVERY_MS = 10_000;
 const RTT_CHANGE = 0.5;
 const RTT_CHANGE_MS = 2;
 
@@ -37,6 +38,7 @@ export class LinkMonitor {
   #sinceMs: number;
   #rttMs = 0;
   #toldRttMs = 0;
+  #toldRttAtMs = 0;
   #last = "";
   #started = false;
   #cancel = () => {};
@@ -99,7 +101,9 @@ export class LinkMonitor {
   rtt(rttMs: number): void {
     this.#rttMs = this.#rttMs === 0 ? rttMs : this.#rttMs + RTT_SHARE * (rttMs - this.#rttMs);
     const change = Math.abs(this.#rttMs - this.#toldRttMs);
-    if (this.#toldRttMs !== 0 && (change < RTT_CHANGE_MS || change < RTT_CHANGE * this.#toldRttMs)) return;
+    const early = this.#clock.nowMs() - this.#toldRttAtMs < RTT_EVERY_MS;
+    if (this.#toldRttMs !== 0 && (early || change < RTT_CHANGE_MS || change < RTT_CHANGE * this.#toldRttMs)) return;
+    this.#toldRttAtMs = this.#clock.nowMs();
     this.#toldRttMs = Math.round(this.#rttMs * 100) / 100;
     this.changed();
   }

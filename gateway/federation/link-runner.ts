@@ -1,7 +1,7 @@
 import { aborted, childAbort } from "../../core/abort.ts";
 import { backoffMs, RECONNECT } from "../../core/backoff.ts";
 import { type Clock, sleep } from "../../core/clock.ts";
-import { LINK_FINALIZER, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
+import { LINK_FINALIZER } from "../../core/defaults.ts";
 import { asMeshError, errorText, hasCode, MeshError } from "../../core/errors.ts";
 import { parseTrustDomain, type TrustDomain } from "../../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../../core/link.ts";
@@ -9,7 +9,7 @@ import type { Log } from "../../core/log.ts";
 import type { Random } from "../../core/random.ts";
 import type { TrustBundle } from "../../core/trust-bundle.ts";
 import type { KubeClient } from "../../kube/client.ts";
-import { LINKS, type Link, SECRETS, type Secret } from "../../kube/resources.ts";
+import { LINKS, type Link } from "../../kube/resources.ts";
 import { PEER_LINKS, stateKey } from "../../registry/state.ts";
 import type { RegistryStore } from "../../registry/store.ts";
 import { federationAuthority } from "./gateway-address.ts";
@@ -17,11 +17,12 @@ import { isTerminal, joinPeer } from "./join-client.ts";
 import { parseJoinToken } from "./join-token.ts";
 import type { HealthSettings } from "./link-health.ts";
 import { LinkMonitor } from "./link-monitor.ts";
-import { type JoinedLink, joinedData, type LinkRecord, readLinkRecord } from "./link-record.ts";
+import type { JoinedLink, LinkRecord } from "./link-record.ts";
+import { LinkSecret } from "./link-secret.ts";
 import { isOutdated, type LinkSituation, linkStatus } from "./link-status.ts";
 import type { LocalChange, LocalState } from "./local-state.ts";
 import { peerExports } from "./peer-exports.ts";
-import { PeerImports, type StateWriter } from "./peer-imports.ts";
+import { PeerImports, type PeerTrustStore, type StateWriter } from "./peer-imports.ts";
 import type { DialSync } from "./sync-grpc.ts";
 import type { SyncPipe } from "./sync-pipe.ts";
 import { endText, type SessionEnd, SyncSession } from "./sync-session.ts";
@@ -60,6 +61,7 @@ export class LinkRunner {
   readonly #abort: ReturnType<typeof childAbort>;
   readonly #log: Log;
   readonly #imports: PeerImports;
+  readonly #secret: LinkSecret;
   readonly #monitor: LinkMonitor;
   readonly #tasks: Promise<void>[];
   readonly #unwatch: () => void;
@@ -88,21 +90,20 @@ export class LinkRunner {
     this.#deps = deps;
     this.#abort = childAbort(signal);
     this.#log = deps.log.child({ link: this.name });
-    const trust = {
-      bundle: () => this.#record.joined?.bundle,
-      save: (change: SecretChange) => this.#saveTrust(change),
-    };
-    this.#imports = new PeerImports(
-      this.name,
-      deps.writer,
-      {
-        get bundle() {
-          return trust.bundle();
-        },
-        save: trust.save,
+    const secretName = () => this.#link.spec.secretName;
+    this.#secret = new LinkSecret(deps.kube, this.name, secretName, (stored) => {
+      this.#record = stored;
+      if (stored.joined !== undefined) this.#onJoined(stored.joined);
+      this.#wake();
+    });
+    const known = () => this.#record.joined?.bundle;
+    const trust: PeerTrustStore = {
+      get bundle() {
+        return known();
       },
-      () => this.#link.spec.import,
-    );
+      save: (change) => this.#secret.saveTrust(change),
+    };
+    this.#imports = new PeerImports(this.name, deps.writer, trust, () => this.#link.spec.import);
     this.#monitor = new LinkMonitor({
       cluster: this.name,
       settings: deps.health,
@@ -259,50 +260,9 @@ export class LinkRunner {
       epoch,
     };
     const joined = await joinPeer(token, options, clock, this.#abort.signal);
-    await this.#saveJoined(text, joined);
+    await this.#secret.saveJoined(text, joined);
     this.#session?.touch("KIND_ENDPOINTS", "all");
     this.#log.info("link joined", { cluster: token.cluster });
-  }
-
-  async #saveJoined(token: string, joined: JoinedLink): Promise<void> {
-    await this.#changeSecret((secret) => {
-      const record = readLinkRecord(secret);
-      if (record.token !== token) return undefined;
-      const { token: _, ...rest } = secret.data ?? {};
-      // A bundle that came over the stream meanwhile may be newer.
-      const newer = record.joined !== undefined && record.joined.bundle.sequence > joined.bundle.sequence;
-      return { ...rest, ...joinedData(newer && record.joined ? { ...joined, bundle: record.joined.bundle } : joined) };
-    });
-  }
-
-  async #saveTrust(change: SecretChange): Promise<void> {
-    await this.#changeSecret((secret) => {
-      const { joined } = readLinkRecord(secret);
-      if (joined === undefined)
-        throw new MeshError("LINK_UNKNOWN", `Cannot store what ${this.name} sent: the link is gone.`);
-      const next = { ...secret.data, ...joinedData({ ...joined, ...change }) };
-      return JSON.stringify(next) === JSON.stringify(secret.data) ? undefined : next;
-    });
-  }
-
-  async #changeSecret(change: (secret: Secret) => Record<string, string> | undefined): Promise<void> {
-    const { kube } = this.#deps;
-    for (let tries = 0; ; tries++) {
-      const secret = await kube.get<Secret>(SECRETS, this.#link.spec.secretName, SYSTEM_NAMESPACE);
-      if (secret === undefined)
-        throw new MeshError("LINK_UNKNOWN", `Cannot store what ${this.name} sent: the link's Secret is gone.`);
-      const data = change(secret);
-      if (data === undefined) return;
-      try {
-        const stored = await kube.replace<Secret>(SECRETS, { ...secret, data });
-        this.#record = readLinkRecord(stored);
-        if (this.#record.joined !== undefined) this.#onJoined(this.#record.joined);
-        this.#wake();
-        return;
-      } catch (error) {
-        if (!hasCode(error, "KUBE_CONFLICT") || tries >= 5) throw error;
-      }
-    }
   }
 
   /** Keeps a stream open for ever where this side dials, going round the peer's gateways. */
@@ -448,11 +408,10 @@ export class LinkRunner {
   }
 
   async #unlink(): Promise<void> {
-    const { kube } = this.#deps;
     await this.#session?.goodbye("unlinked");
     await Promise.race([this.#imports.clear(), aborted(this.#abort.signal)]);
     if (this.#abort.signal.aborted) return;
-    await kube.delete(SECRETS, this.#link.spec.secretName, SYSTEM_NAMESPACE);
+    await this.#secret.remove();
     await this.#setFinalizers(
       (this.#link.metadata.finalizers ?? []).filter((finalizer) => finalizer !== LINK_FINALIZER),
     );
@@ -523,9 +482,4 @@ export class LinkRunner {
     if (bundle) session.touch("KIND_BUNDLES", "all");
     if (gateways) session.touch("KIND_GATEWAYS", "all");
   }
-}
-
-interface SecretChange {
-  bundle?: TrustBundle;
-  gateways?: readonly GatewayAddress[];
 }

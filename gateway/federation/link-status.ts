@@ -24,7 +24,7 @@ export interface LinkSituation {
 type ConditionState = Pick<Condition, "status" | "reason" | "message">;
 
 /** @see LinkPhase in kube/resources */
-export function linkPhase(s: LinkSituation): LinkPhase {
+function linkPhase(s: LinkSituation): LinkPhase {
   if (!s.joined) {
     if (s.joinFailure?.terminal) return "failed";
     return s.hasToken ? "joining" : "pending";

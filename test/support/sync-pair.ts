@@ -13,7 +13,7 @@ import { loadFederation } from "../../protos/load.ts";
 const { Sync } = loadFederation().Federation.service;
 
 /** One end of a stream in memory; messages are encoded as on the wire. `tamper` may drop or change what is sent. */
-export class MemoryPipe implements SyncPipe {
+class MemoryPipe implements SyncPipe {
   other: MemoryPipe | undefined;
   tamper: (message: SyncMessage__Output) => SyncMessage__Output | undefined = (message) => message;
   readonly sent: SyncMessage__Output[] = [];
