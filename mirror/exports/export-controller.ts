@@ -3,7 +3,7 @@ import { errorText } from "../../core/errors.ts";
 import type { TrustDomain } from "../../core/identity.ts";
 import type { Log } from "../../core/log.ts";
 import { type LocalEndpoints, type LocalService, type ServiceKey, serviceKey } from "../../core/service.ts";
-import { LOCAL_ENDPOINTS, LOCAL_SERVICES, stateKey } from "../../registry/state.ts";
+import { LOCAL_ENDPOINTS, LOCAL_READY, LOCAL_SERVICES, stateKey } from "../../registry/state.ts";
 import type { ClusterCache } from "../cluster-cache.ts";
 import { Coalescer } from "../coalescer.ts";
 import type { StateWriter } from "../state-port.ts";
@@ -61,7 +61,7 @@ export class ExportController {
   }
 
   #run(): void {
-    const { cache, writer, log } = this.#deps;
+    const { cache, writer, clock, log } = this.#deps;
     // Before everything is listed, what is missing says nothing: writing would delete.
     if (!cache.synced) return;
     if (!this.#whole) {
@@ -83,6 +83,8 @@ export class ExportController {
     }
     writer.replacePrefix(LOCAL_SERVICES.prefix, services);
     writer.replacePrefix(LOCAL_ENDPOINTS.prefix, endpoints);
+    // Written after them: whoever sees it knows that what is not there does not exist.
+    writer.set(stateKey(LOCAL_READY, "mirror"), LOCAL_READY.encode({ sinceMs: clock.wallMs() }));
     log.info("export.synced", { services: services.size });
   }
 
