@@ -64,7 +64,11 @@ export class TlsHandshakes {
     const refused = (error: unknown, socket: TLSSocket) => {
       options.onRefused?.(handshakeError("the client", error), socket.remoteAddress ?? "");
     };
-    server.on("tlsClientError", refused);
+    server.on("tlsClientError", (error, socket) => {
+      refused(error, socket);
+      // Node reports a handshake that took too long, but leaves its connection open.
+      socket.destroy();
+    });
     server.on("secureConnection", (socket) => {
       let peer: TlsPeer<T>;
       try {

@@ -201,8 +201,10 @@ for (const adapter of ["handle", "net"] as const) {
       const { listener, refusals, arrivals } = await listen({ handshakeTimeoutMs: 50 });
       const mute = connectSocket({ host: "127.0.0.1", port: listener.port });
       mute.on("error", () => {});
+      const hungUp = once(mute, "close");
       await arrivals.until(() => refusals.length === 1);
-      mute.destroy();
+      mute.resume();
+      await hungUp;
       const silent = createServer((socket) => socket.on("error", () => {})).listen(0, "127.0.0.1");
       await once(silent, "listening");
       try {
