@@ -77,19 +77,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<Running
     ...new Set([host, "127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]),
   ];
   const credentials = loadCredentials(path.join(options.stateDir, "pki"), cluster, hosts, wallMs());
-  const journal = new FileJournal(path.join(options.stateDir, "store"));
-  const store = new Store({ journal, historyLimit: HISTORY });
-  const operations = assemble(options, store);
-  seedCluster(operations);
-
-  const tokens = new ServiceAccountTokens({
-    key: credentials.tokenKey,
-    issuer: "https://kubernetes.default.svc.cluster.local",
-    store,
-    wallMs,
-  });
-  const watches = new Watches(store, clock);
-  const handler = createHandler(options, credentials, operations, tokens, watches);
   const server = createServer({
     key: credentials.server.keyPem,
     cert: credentials.server.certPem,
@@ -110,8 +97,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<Running
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
-  server.on("request", (request, response) => void handler.serve(request, response));
-  server.on("upgrade", (request, socket, head) => void handler.upgrade(request, socket, head));
   server.on("tlsClientError", (error) => log.debug("tls failed", { error: error.message }));
   try {
     await new Promise<void>((resolve, reject) => {
@@ -119,20 +104,44 @@ export async function startApiServer(options: ApiServerOptions): Promise<Running
       server.listen(options.port, host, resolve);
     });
   } catch (error) {
-    journal.close();
     throw asMeshError(error, "PORT_IN_USE", `listen on ${host}:${options.port} for the API server of ${cluster}`);
   }
+
+  // Whoever has the port has the state: it is read only now. All of this is synchronous, so no request comes between.
+  let journal: FileJournal;
+  let store: Store;
+  let operations: Operations;
+  try {
+    journal = new FileJournal(path.join(options.stateDir, "store"));
+    store = new Store({ journal, historyLimit: HISTORY });
+    operations = assemble(options, store);
+    seedCluster(operations);
+  } catch (error) {
+    server.close();
+    throw asMeshError(error, "LOCAL_START", `read the state of cluster ${cluster} in ${options.stateDir}`);
+  }
+  const tokens = new ServiceAccountTokens({
+    key: credentials.tokenKey,
+    issuer: "https://kubernetes.default.svc.cluster.local",
+    store,
+    wallMs,
+  });
+  const watches = new Watches(store, clock);
+  const handler = createHandler(options, credentials, operations, tokens, watches);
+  server.on("request", (request, response) => void handler.serve(request, response));
+  server.on("upgrade", (request, socket, head) => void handler.upgrade(request, socket, head));
 
   const context: ControllerContext = { store, operations, clock, log };
   const stops = [
     runControllers(context, [
+      // First, because traffic waits for it.
+      endpointSliceController(context),
       namespaceController(context, credentials.ca.certPem),
       garbageController(context),
       customResourceController(context),
       deploymentController(context),
       replicaSetController(context),
       scheduler(context),
-      endpointSliceController(context),
     ]),
     every(clock, SYNC_MS, () => store.maintain()),
     every(clock, EVENT_SWEEP_MS, () => expireEvents(store, wallMs())),

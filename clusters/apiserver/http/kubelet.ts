@@ -5,6 +5,7 @@ import { type ApiObject, listAt, textAt } from "../object.ts";
 import { badRequest, StatusError } from "../status.ts";
 
 const CONNECT_MS = 5_000;
+const FLUSH_MS = 10_000;
 
 function away(): StatusError {
   return new StatusError(502, "BadGateway", "the node agent cannot be reached: logs and exec need it running");
@@ -91,20 +92,26 @@ export function proxyUpgrade(
       upstream.pipe(client);
       client.pipe(upstream);
     });
-    const end = () => {
+    let finishing: NodeJS.Timeout | undefined;
+    // The agent's last bytes (exec's exit status) may still be on their way to the client: end, do not destroy.
+    const agentClosed = () => {
       clearTimeout(timer);
+      if (!connected) return;
+      client.end();
+      finishing ??= setTimeout(() => client.destroy(), FLUSH_MS);
+      resolve();
+    };
+    const clientClosed = () => {
+      clearTimeout(timer);
+      clearTimeout(finishing);
       upstream.destroy();
-      if (connected) client.destroy();
       resolve();
     };
     upstream.on("error", () => {
-      if (!connected) {
-        clearTimeout(timer);
-        reject(away());
-      } else end();
+      clearTimeout(timer);
+      if (!connected) reject(away());
     });
-    upstream.on("close", end);
-    client.on("close", end);
-    client.on("error", end);
+    upstream.on("close", agentClosed);
+    client.on("close", clientClosed);
   });
 }

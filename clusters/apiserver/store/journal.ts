@@ -1,7 +1,7 @@
 import {
   closeSync,
   existsSync,
-  fdatasyncSync,
+  fdatasync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -65,6 +65,8 @@ export class FileJournal implements Journal {
   #fd: number | undefined;
   #bytes = 0;
   #dirty = false;
+  #syncing = false;
+  #closing = false;
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -131,14 +133,20 @@ export class FileJournal implements Journal {
   }
 
   sync(): void {
-    if (!this.#dirty || this.#fd === undefined) return;
+    if (!this.#dirty || this.#syncing || this.#fd === undefined) return;
     this.#dirty = false;
-    fdatasyncSync(this.#fd);
+    this.#syncing = true;
+    // Not awaited: only a crash of the machine could lose what the disk has not taken yet.
+    fdatasync(this.#fd, () => {
+      this.#syncing = false;
+      if (this.#closing) this.close();
+    });
   }
 
   close(): void {
-    if (this.#fd === undefined) return;
-    this.sync();
+    // The descriptor must outlive a sync under way.
+    this.#closing = true;
+    if (this.#fd === undefined || this.#syncing) return;
     closeSync(this.#fd);
     this.#fd = undefined;
   }
