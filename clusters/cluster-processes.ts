@@ -92,6 +92,9 @@ export function roleProcesses(
     layout.cluster,
     "--control-address",
     controlAddress(layout),
+    // The supervisor runs one process of each: the next one takes its leases over without waiting for their end.
+    "--replica",
+    "local-0",
   ];
   const listen = {
     control: ["--control-listen", controlAddress(layout)],
