@@ -4,7 +4,7 @@ import type { JsonObject } from "../object.ts";
 import { VIRTUAL_KINDS } from "./virtual-kinds.ts";
 
 /** Versions as Kubernetes ranks them: GA before beta before alpha, then higher first. */
-export function compareVersions(a: string, b: string): number {
+function compareVersions(a: string, b: string): number {
   const rank = (version: string): readonly number[] => {
     const match = /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(version);
     if (match === null) return [-1, 0, 0];
