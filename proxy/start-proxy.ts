@@ -52,8 +52,10 @@ export interface ProxyOptions {
 }
 
 export interface ProxyLimits extends ServerLimits {
-  /** TCP connect and TLS handshake together. */
+  /** TCP connect, to what speaks no TLS. */
   readonly connectMs: number;
+  /** TCP connect and TLS handshake together. */
+  readonly handshakeMs: number;
   /** How long the first request for a name waits for control. */
   readonly lookupMs: number;
   readonly prefaceMs: number;
@@ -83,6 +85,7 @@ export interface RunningProxy {
 const PROXY_LIMITS: ProxyLimits = {
   ...DEFAULT_LIMITS,
   connectMs: 1_000,
+  handshakeMs: 4_000,
   lookupMs: 3_000,
   prefaceMs: 1_000,
   admissionMs: 1_000,
@@ -211,6 +214,7 @@ async function start(
       services,
       metrics,
       connectMs: limits.connectMs,
+      handshakeMs: limits.handshakeMs,
       unknownRow: metrics.row({ direction: "outbound", authority: "", peer: "", cluster: "" }),
     },
     listen.outboundHost ?? listen.host,

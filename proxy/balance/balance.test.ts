@@ -146,6 +146,9 @@ describe("Service.choose()", () => {
     links = new Map([["north", { health: "dead", ramp: 0 }]]);
     assert.deepEqual(chosen(web), ["e"]);
     for (const gateway of gateways.values()) open(gateway);
+    // The last resort: its gateways failed, but its link lives.
+    assert.deepEqual(chosen(web), ["e"]);
+    links = new Map([...links, ["east", { health: "dead", ramp: 0 }]]);
     assert.deepEqual(chosen(web), ["none"]);
     links = new Map();
     assert.deepEqual(chosen(web), ["n"]);
@@ -179,5 +182,6 @@ describe("Service.choose()", () => {
     assert.deepEqual(chosen(web, [a, b], true), ["r"]);
     const alone = service(spec(groupSpec("", ["a"])));
     assert.deepEqual(chosen(alone, all(alone), true), ["a"]);
+    assert.deepEqual(chosen(alone, [...all(alone), ...all(alone)], true), ["none"]);
   });
 });

@@ -118,12 +118,12 @@ export class Service {
   choose(tried: readonly Endpoint[], elsewhere: boolean): Endpoint | undefined {
     const { clock, random } = this.#deps;
     const nowMs = clock.nowMs();
-    const usable = (endpoint: Endpoint) => admits(endpoint.breaker, nowMs) && !tried.includes(endpoint);
     const first = this.#groups[0];
     if (first === undefined) return undefined;
     // Nearly always: nothing failed yet, and the first group is whole.
     const whole = tried.length === 0 && allWell(first) && (first.cluster === "" || this.#cap(first, nowMs) >= 1);
     if (whole) return twoChoices(first.ready, nowMs, random);
+    const usable = (endpoint: Endpoint) => admits(endpoint.breaker, nowMs) && !tried.includes(endpoint);
     const avoid = elsewhere ? new Set(tried.map((endpoint) => endpoint.group)) : undefined;
     const candidates = this.#groups.map((group) => group.ready.filter(usable));
     const health = this.#groups.map(
@@ -135,29 +135,47 @@ export class Service {
     );
     let picked = pickGroup(shareOut(health), random());
     if (picked < 0 && avoid !== undefined) return this.choose(tried, false);
-    if (picked < 0) picked = health.findIndex(({ cap }, i) => cap > 0 && (this.#groups[i]?.ready.length ?? 0) > 0);
+    if (picked < 0) picked = this.#lastResort(tried, health);
     const group = this.#groups[picked];
     if (group === undefined) return undefined;
     const alone = health.every(({ healthy, cap }, i) => i === picked || healthy === 0 || cap === 0);
     const admitted = group.ready.filter((endpoint) => admits(endpoint.breaker, nowMs));
-    if (alone && admitted.length < PANIC * group.ready.length) {
-      const untried = group.ready.filter((endpoint) => !tried.includes(endpoint));
-      return twoChoices(untried.length > 0 ? untried : group.ready, nowMs, random);
-    }
-    const fresh = candidates[picked] ?? [];
-    return twoChoices(fresh.length > 0 ? fresh : admitted, nowMs, random);
+    const panic = alone && admitted.length < PANIC * group.ready.length;
+    return twoChoices(leastTried(panic ? group.ready : admitted, tried), nowMs, random);
   }
 
-  /** The gateway by which to reach an endpoint of `group`; undefined where none takes connections. */
+  /**
+   * The group to try when all are broken, or -1. One that was not tried comes first, and for a federated service even
+   * one whose gateways failed: a dead link is the only sure sign that there is nobody.
+   */
+  #lastResort(tried: readonly Endpoint[], health: readonly GroupHealth[]): number {
+    const able = this.#groups.flatMap((group, i) => {
+      const cut = group.cluster !== "" && this.#deps.links().get(group.cluster)?.health === "dead";
+      const blocked = health[i]?.cap === 0 && !this.spec.federated;
+      return cut || blocked || group.ready.length === 0 ? [] : [i];
+    });
+    const untried = able.find((i) => this.#groups[i]?.ready.some((endpoint) => !tried.includes(endpoint)) ?? false);
+    return untried ?? able[0] ?? -1;
+  }
+
+  /** The gateway by which to reach an endpoint of `group`; undefined where it has none. */
   gateway(group: Group): GatewayTarget | undefined {
     const { clock, random } = this.#deps;
     const nowMs = clock.nowMs();
-    return twoChoices(
-      group.gateways.filter((gateway) => admits(gateway.breaker, nowMs)),
-      nowMs,
-      random,
-    );
+    const admitted = group.gateways.filter((gateway) => admits(gateway.breaker, nowMs));
+    return twoChoices(admitted.length > 0 ? admitted : group.gateways, nowMs, random);
   }
+}
+
+/**
+ * Those that this request was not tried on; where there are none, those that it was tried on once: what failed may
+ * have been one stale connection. More would only be a loop.
+ */
+function leastTried(endpoints: readonly Endpoint[], tried: readonly Endpoint[]): readonly Endpoint[] {
+  if (tried.length === 0) return endpoints;
+  const fresh = endpoints.filter((endpoint) => !tried.includes(endpoint));
+  if (fresh.length > 0) return fresh;
+  return endpoints.filter((endpoint) => tried.indexOf(endpoint) === tried.lastIndexOf(endpoint));
 }
 
 /** All endpoints are ready, and no breaker has opened. */

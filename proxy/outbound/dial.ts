@@ -16,8 +16,10 @@ export interface DialDeps {
   readonly tls: MeshTls;
   readonly clock: Clock;
   readonly random: Random;
-  /** TCP and handshake together. */
+  /** TCP. */
   readonly connectMs: number;
+  /** TCP and handshake together: a burst of handshakes may keep a busy machine for long. */
+  readonly handshakeMs: number;
 }
 
 /** Whose fault a failed dial is: a gateway that takes no connection says nothing about the endpoint behind it. */
@@ -35,7 +37,7 @@ export function dial(
   onConnect: (stream: ByteStream) => void,
   onFailure: (error: MeshError, blame: Blame) => void,
 ): CancelConnect {
-  const { transport, tls, connectMs } = deps;
+  const { transport, tls, connectMs, handshakeMs } = deps;
   const { address, port, proxyPort, identity, routeName } = endpoint.spec;
   if (proxyPort === 0 && routeName === "") {
     const options = { host: address, port, timeoutMs: connectMs };
@@ -63,7 +65,7 @@ export function dial(
       {
         host: gateway?.host ?? address,
         port: gateway?.port ?? proxyPort,
-        timeoutMs: connectMs,
+        timeoutMs: handshakeMs,
         servername,
         settings: tls.client(trustDomain),
         alpn: [MESH_ALPN],

@@ -233,7 +233,8 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
       const decisive = neverDelivered({ failure, code: state.refusal });
       if (blamed) this.#blame(endpoint, decisive);
       else release(endpoint.breaker, this.#deps.clock.nowMs());
-      state.tried.push(endpoint);
+      // A gateway that takes no connection says nothing about the endpoint: another one may lead there.
+      if (blamed || failure === "abandoned") state.tried.push(endpoint);
     }
     if (service === undefined || verdict === "no" || connection.closed) {
       this.#giveUp(connection, failure);

@@ -27,6 +27,7 @@ export function openTunnel(deps: OutboundDeps, connection: ServedRequest<Outboun
   let cancel = () => {};
   let clientDone = false;
   const tried: Endpoint[] = [];
+  let attempts = 0;
   const end = (status: number) => {
     connection.forget();
     metrics.request(state.row, status, clock.nowMs() - connection.startMs);
@@ -56,7 +57,7 @@ export function openTunnel(deps: OutboundDeps, connection: ServedRequest<Outboun
     stream.end();
   };
   const attempt = (last: MeshError | undefined) => {
-    const endpoint = tried.length < MAX_ATTEMPTS ? service.choose(tried, tried.length >= 2) : undefined;
+    const endpoint = attempts < MAX_ATTEMPTS ? service.choose(tried, tried.length >= 2) : undefined;
     if (endpoint === undefined) return refuse(last);
     const sinceMs = clock.nowMs();
     admit(endpoint.breaker, sinceMs);
@@ -76,7 +77,8 @@ export function openTunnel(deps: OutboundDeps, connection: ServedRequest<Outboun
         endpoint.load.pending--;
         if (blame === "endpoint") fail(endpoint.breaker, true, clock.nowMs(), random);
         else release(endpoint.breaker, clock.nowMs());
-        tried.push(endpoint);
+        attempts++;
+        if (blame === "endpoint") tried.push(endpoint);
         attempt(error);
       },
     );
