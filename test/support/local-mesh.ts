@@ -243,10 +243,10 @@ export class LocalMesh {
   }
 
   /** The SNI under which `exporter`'s gateway relays to each pod of a service for `peer`: what only the two know. */
-  async routeNames(exporter: string, peer: string, service: string, port: number): Promise<string[]> {
+  async routeNames(exporter: string, peer: string, service: string, port: number, app = service): Promise<string[]> {
     type Json = { data: Record<string, string>; items: { metadata: { uid: string } }[] };
     const secret = await this.json<Json>(exporter, "-n", SYSTEM_NAMESPACE, "secret", `causeway-link-${peer}`);
-    const pods = await this.json<Json>(exporter, "-n", "shop", "pods", "-l", `app=${service}`);
+    const pods = await this.json<Json>(exporter, "-n", "shop", "pods", "-l", `app=${app}`);
     const field = (name: string) => Buffer.from(secret.data[name] ?? "", "base64");
     const subject = { namespace: "shop", service, port };
     return pods.items.map(({ metadata }) =>
@@ -297,7 +297,8 @@ export interface WhoAmI {
   readonly client: string | null;
 }
 
-const USERS_KUBECONFIG = `apiVersion: v1
+/** What the user's own kubeconfig says before and must say after. */
+export const USERS_KUBECONFIG = `apiVersion: v1
 kind: Config
 current-context: production
 clusters: [{ name: production, cluster: { server: "https://192.0.2.1:6443" } }]
