@@ -131,6 +131,14 @@ describe("Service.choose()", () => {
     assert.deepEqual(chosen(service(spec(groupSpec("", ["a", "b"]), groupSpec("east", ["r"])))), ["a", "b"]);
   });
 
+  it("puts the cluster that the caller prefers first, for as long as it can take the request", () => {
+    const web = service(spec(groupSpec("", ["a"]), groupSpec("east", ["e"]), groupSpec("north", ["n"])));
+    const prefers = (cluster: string) => web.choose([], false, cluster)?.spec.id;
+    assert.deepEqual(["north", "east", "nowhere", ""].map(prefers), ["n", "e", "a", "a"]);
+    links = new Map([["north", { health: "dead", ramp: 0 }]]);
+    assert.equal(prefers("north"), "a");
+  });
+
   it("shifts to the next group as endpoints break, and keeps state over a new message", () => {
     const web = service(spec(groupSpec("", ["a", "b"]), groupSpec("east", ["r"])));
     open(all(web)[0]);

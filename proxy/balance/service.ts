@@ -113,20 +113,22 @@ export class Service {
 
   /**
    * The endpoint for a try. `tried` are those that this request has failed on; with `elsewhere` groups other than
-   * theirs are preferred. Undefined: nothing can take it, and waiting would not help.
+   * theirs are preferred; the group of cluster `prefer` comes before the usual order. Undefined: nothing can take it,
+   * and waiting would not help.
    */
-  choose(tried: readonly Endpoint[], elsewhere: boolean): Endpoint | undefined {
+  choose(tried: readonly Endpoint[], elsewhere: boolean, prefer = ""): Endpoint | undefined {
     const { clock, random } = this.#deps;
     const nowMs = clock.nowMs();
-    const first = this.#groups[0];
+    const groups = prefer === "" ? this.#groups : preferring(this.#groups, prefer);
+    const first = groups[0];
     if (first === undefined) return undefined;
     // Nearly always: nothing failed yet, and the first group is whole.
     const whole = tried.length === 0 && allWell(first) && (first.cluster === "" || this.#cap(first, nowMs) >= 1);
     if (whole) return twoChoices(first.ready, nowMs, random);
     const usable = (endpoint: Endpoint) => admits(endpoint.breaker, nowMs) && !tried.includes(endpoint);
     const avoid = elsewhere ? new Set(tried.map((endpoint) => endpoint.group)) : undefined;
-    const candidates = this.#groups.map((group) => group.ready.filter(usable));
-    const health = this.#groups.map(
+    const candidates = groups.map((group) => group.ready.filter(usable));
+    const health = groups.map(
       (group, i): GroupHealth => ({
         healthy: avoid?.has(group) === true ? 0 : (candidates[i]?.length ?? 0),
         total: group.endpoints.length,
@@ -134,9 +136,9 @@ export class Service {
       }),
     );
     let picked = pickGroup(shareOut(health), random());
-    if (picked < 0 && avoid !== undefined) return this.choose(tried, false);
-    if (picked < 0) picked = this.#lastResort(tried, health);
-    const group = this.#groups[picked];
+    if (picked < 0 && avoid !== undefined) return this.choose(tried, false, prefer);
+    if (picked < 0) picked = this.#lastResort(groups, tried, health);
+    const group = groups[picked];
     if (group === undefined) return undefined;
     const alone = health.every(({ healthy, cap }, i) => i === picked || healthy === 0 || cap === 0);
     const admitted = group.ready.filter((endpoint) => admits(endpoint.breaker, nowMs));
@@ -148,13 +150,13 @@ export class Service {
    * The group to try when all are broken, or -1. One that was not tried comes first, and for a federated service even
    * one whose gateways failed: a dead link is the only sure sign that there is nobody.
    */
-  #lastResort(tried: readonly Endpoint[], health: readonly GroupHealth[]): number {
-    const able = this.#groups.flatMap((group, i) => {
+  #lastResort(groups: readonly Group[], tried: readonly Endpoint[], health: readonly GroupHealth[]): number {
+    const able = groups.flatMap((group, i) => {
       const cut = group.cluster !== "" && this.#deps.links().get(group.cluster)?.health === "dead";
       const blocked = health[i]?.cap === 0 && !this.spec.federated;
       return cut || blocked || group.ready.length === 0 ? [] : [i];
     });
-    const untried = able.find((i) => this.#groups[i]?.ready.some((endpoint) => !tried.includes(endpoint)) ?? false);
+    const untried = able.find((i) => groups[i]?.ready.some((endpoint) => !tried.includes(endpoint)) ?? false);
     return untried ?? able[0] ?? -1;
   }
 
@@ -176,6 +178,12 @@ function leastTried(endpoints: readonly Endpoint[], tried: readonly Endpoint[]):
   const fresh = endpoints.filter((endpoint) => !tried.includes(endpoint));
   if (fresh.length > 0) return fresh;
   return endpoints.filter((endpoint) => tried.indexOf(endpoint) === tried.lastIndexOf(endpoint));
+}
+
+/** The group of `cluster` first, where there is one; the others keep their order. */
+function preferring(groups: readonly Group[], cluster: string): readonly Group[] {
+  const wanted = groups.find((group) => group.cluster === cluster);
+  return wanted === undefined ? groups : [wanted, ...groups.filter((group) => group !== wanted)];
 }
 
 /** All endpoints are ready, and no breaker has opened. */

@@ -3,6 +3,7 @@ import { ascii, matches } from "./syntax.ts";
 
 const ERROR = ascii("x-causeway-error");
 const RETRIES_LEFT = ascii("x-causeway-retries-left");
+const PREFER = ascii("x-causeway-prefer");
 
 /** How the field for the budget of retries is laid out: as the last one added, so that its digit can be found. */
 export const RETRIES_LEFT_FIELD = Buffer.from("x-causeway-retries-left: 0\r\n", "latin1");
@@ -29,4 +30,9 @@ export function errorOf(head: Head, b: Buffer): string | undefined {
 export function retriesLeftOf(head: Head, b: Buffer): number | undefined {
   const value = fieldValue(head, b, RETRIES_LEFT);
   return value !== undefined && /^[0-9]$/.test(value) ? Number(value) : undefined;
+}
+
+/** The cluster that the app would have answer, before the usual order; "" where it has no wish. */
+export function preferOf(head: Head, b: Buffer): string {
+  return fieldValue(head, b, PREFER) ?? "";
 }

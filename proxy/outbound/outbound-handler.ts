@@ -7,7 +7,7 @@ import { parseAuthority, splitAbsolute } from "../http1/authority.ts";
 import { ClientConnection, type TryFailure } from "../http1/client-connection.ts";
 import type { Refusal, RequestHandler, ServedRequest, Verdict } from "../http1/engine.ts";
 import { CONNECT, type Head, OPTIONS } from "../http1/head.ts";
-import { errorOf, RETRIES_LEFT_DIGIT, RETRIES_LEFT_FIELD, retriesLeftOf } from "../http1/our-fields.ts";
+import { errorOf, preferOf, RETRIES_LEFT_DIGIT, RETRIES_LEFT_FIELD, retriesLeftOf } from "../http1/our-fields.ts";
 import { HTTP1 } from "../preface.ts";
 import { admit, fail, release, succeed } from "../resilience/breaker.ts";
 import { deposit, withdraw } from "../resilience/retry-budget.ts";
@@ -81,6 +81,7 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
     state.dialError = undefined;
     if (head.method === CONNECT) return "tunnel";
     state.retriesLeft = Math.min(MAX_TRIES - 1, retriesLeftOf(head, b) ?? MAX_TRIES - 1);
+    state.prefer = service.spec.federated ? preferOf(head, b) : "";
     rewrite.added = service.spec.kind === "external" ? NO_FIELDS : RETRIES_LEFT_FIELD;
     deposit(service.budget, connection.startMs);
     return "routed";
@@ -111,7 +112,7 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
     const { service } = state;
     if (service === undefined) return;
     const nowMs = this.#deps.clock.nowMs();
-    const endpoint = service.choose(state.tried, state.attempts >= 2);
+    const endpoint = service.choose(state.tried, state.attempts >= 2, state.prefer);
     if (endpoint === undefined) {
       this.#giveUp(connection);
       return;

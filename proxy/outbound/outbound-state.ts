@@ -19,6 +19,8 @@ export interface OutboundState {
   tried: Endpoint[];
   attempts: number;
   retriesLeft: number;
+  /** Cluster that the app would have answer first; "" for the usual order. */
+  prefer: string;
   dialing: CancelConnect | undefined;
   tryStartMs: number;
   /** Code of the answer that was turned down. */
@@ -38,6 +40,7 @@ export function createOutboundState(row: number): OutboundState {
     tried: [],
     attempts: 0,
     retriesLeft: 0,
+    prefer: "",
     dialing: undefined,
     tryStartMs: 0,
     refusal: undefined,
