@@ -93,7 +93,7 @@ spec:
     // All at once, and again as soon as the supervisor has brought them back.
     for (let round = 0; round < 2; round++) {
       const killed = await Promise.all(["redis", "mirror", "control"].map((name) => mesh.kill("west", name)));
-      equal((await mesh.whoami("west", WEB_EAST)).cluster, "east");
+      deepEqual((await mesh.whoami("west", WEB_EAST)).cluster, "east");
       for (const record of killed) await mesh.restarted("west", record);
     }
     await mesh.linkActive("west", "east");
