@@ -49,7 +49,7 @@ const MERGE_PATCH = "application/merge-patch+json";
 export async function connectKube(options: ConnectOptions = {}): Promise<KubeClient> {
   const config = options.config ?? (await loadKubeConfig(options));
   const clock = options.clock ?? systemClock;
-  const credentials = await credentialSource(config, clock);
+  const credentials = credentialSource(config, clock);
   const timeoutMs = options.requestTimeoutMs ?? DEFAULTS.requestTimeoutMs;
   const maxResponseBytes = options.maxResponseBytes ?? DEFAULTS.maxResponseBytes;
   return new ClientNodeAdapter({

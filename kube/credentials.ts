@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import type { Agent } from "node:http";
 import type { RequestOptions } from "node:https";
 import type { Cluster, KubeConfig, User } from "@kubernetes/client-node";
@@ -33,19 +34,27 @@ export interface CredentialSource {
   forget(used: Credentials): void;
 }
 
-/** Credentials of the chosen context of `config`. client-node is loaded here, as it costs half a second. */
-export async function credentialSource(config: LoadedKubeConfig, clock: Clock): Promise<CredentialSource> {
+/**
+ * Credentials of the chosen context of `config`. Certificates and tokens are read here; for all else client-node is
+ * loaded, which costs half a second and 80 MB.
+ * @throws MeshError USAGE
+ */
+export function credentialSource(config: LoadedKubeConfig, clock: Clock): CredentialSource {
   const server = clusterServer(config);
   const context = currentContext(config) ?? "";
-  const { KubeConfig } = await import("@kubernetes/client-node");
+  const plain = plainEntry(config, server);
   let kubeConfig: KubeConfig | undefined;
   let held: { credentials: Promise<Credentials>; untilMs: number } | undefined;
   let got: Credentials | undefined;
 
   const ask = async (): Promise<Credentials> => {
-    kubeConfig ??= fill(new KubeConfig(), config, server);
     try {
-      got = await applied(kubeConfig);
+      if (plain !== undefined) got = await plainCredentials(plain);
+      else {
+        const { KubeConfig } = await import("@kubernetes/client-node");
+        kubeConfig ??= fill(new KubeConfig(), config, server);
+        got = await applied(kubeConfig);
+      }
       return got;
     } catch (error) {
       kubeConfig = undefined;
@@ -78,6 +87,64 @@ export async function credentialSource(config: LoadedKubeConfig, clock: Clock): 
   };
 }
 
+interface PlainEntry {
+  readonly cluster: Readonly<Record<string, unknown>>;
+  readonly user: Readonly<Record<string, unknown>>;
+  readonly insecure: boolean;
+}
+
+/** Fields that need nothing but reading. */
+const PLAIN_USER = ["client-certificate", "client-certificate-data", "client-key", "client-key-data", "token"];
+const PLAIN_CLUSTER = [
+  "server",
+  "certificate-authority",
+  "certificate-authority-data",
+  "tls-server-name",
+  "insecure-skip-tls-verify",
+];
+
+/** The chosen context's entries, where both are plain; undefined: client-node knows what to do with them. */
+function plainEntry(config: LoadedKubeConfig, server: string): PlainEntry | undefined {
+  const { cluster, user, insecure } = chosenEntries(config, server);
+  const isPlain = (fields: object, plain: readonly string[]) =>
+    Object.keys(fields).every((name) => plain.includes(name));
+  return isPlain(cluster, PLAIN_CLUSTER) && isPlain(user, PLAIN_USER) ? { cluster, user, insecure } : undefined;
+}
+
+/** Reads files anew each time: they may have been rotated. */
+async function plainCredentials({ cluster, user, insecure }: PlainEntry): Promise<Credentials> {
+  const material = async (fields: Readonly<Record<string, unknown>>, name: string) => {
+    const data = text(fields[`${name}-data`]);
+    if (data !== undefined) return Buffer.from(data, "base64");
+    const file = text(fields[name]);
+    return file === undefined ? undefined : await readFile(file);
+  };
+  const token = text(user["token"])?.trim();
+  return {
+    headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },
+    tls: {
+      ca: await material(cluster, "certificate-authority"),
+      cert: await material(user, "client-certificate"),
+      key: await material(user, "client-key"),
+      servername: text(cluster["tls-server-name"]),
+      rejectUnauthorized: !insecure,
+    },
+    proxy: undefined,
+  };
+}
+
+/** @throws MeshError USAGE where credentials would go unencrypted */
+function chosenEntries(config: LoadedKubeConfig, server: string): PlainEntry {
+  const context = config.contexts.get(currentContext(config) ?? "");
+  const cluster = config.clusters.get(context?.cluster ?? "") ?? {};
+  const user = config.users.get(context?.user ?? "") ?? {};
+  const insecure = cluster["insecure-skip-tls-verify"] === true;
+  if (server.startsWith("http:") && Object.keys(user).length > 0 && !insecure) {
+    throw new MeshError("USAGE", `Cannot use ${server}: credentials would cross the network unencrypted. Use https.`);
+  }
+  return { cluster, user, insecure: insecure || server.startsWith("http:") };
+}
+
 async function applied(kubeConfig: KubeConfig): Promise<Credentials> {
   const options: RequestOptions = {};
   await kubeConfig.applyToHTTPSOptions(options);
@@ -103,17 +170,11 @@ async function applied(kubeConfig: KubeConfig): Promise<Credentials> {
 
 function fill(kubeConfig: KubeConfig, config: LoadedKubeConfig, server: string): KubeConfig {
   const name = currentContext(config) ?? "";
-  const context = config.contexts.get(name);
-  const cluster = config.clusters.get(context?.cluster ?? "") ?? {};
-  const user = config.users.get(context?.user ?? "") ?? {};
-  const insecure = cluster["insecure-skip-tls-verify"] === true;
-  if (server.startsWith("http:") && Object.keys(user).length > 0 && !insecure) {
-    throw new MeshError("USAGE", `Cannot use ${server}: credentials would cross the network unencrypted. Use https.`);
-  }
+  const { cluster, user, insecure } = chosenEntries(config, server);
   try {
     // Names are ours: client-node looks entries up by them, and wants a user even where there is none.
     kubeConfig.loadFromOptions({
-      clusters: [clusterOf(cluster, server, insecure || server.startsWith("http:"))],
+      clusters: [clusterOf(cluster, server, insecure)],
       users: [userOf(user)],
       contexts: [{ name, cluster: "cluster", user: "user" }],
       currentContext: name,
