@@ -94,7 +94,7 @@ export async function linkActive(
         bad === undefined ? "nothing has taken it up; is mesh serve running there?" : `${bad.reason}: ${bad.message}`;
       throw new MeshError(
         "LINK_TIMEOUT",
-        `Cannot link ${name} within ${limitMs} ms (phase ${link?.status?.phase ?? "none"}): ${why}`,
+        `Cannot link ${name} within ${limitMs} ms (phase ${link?.status?.phase ?? "none"}): ${why}${/[.?]$/.test(why) ? "" : "."} Check that its gateway runs and can be reached from here, then try again.`,
       );
     }
     await sleep(clock, 40, signal);

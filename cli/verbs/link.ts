@@ -124,6 +124,7 @@ async function linkClusters(options: LinkOptions, context: VerbContext): Promise
   const token = parseJoinToken(made.text, systemClock.wallMs());
   const objects = linkObjects(token, made.text, options.oneWay === true);
   let isNew = false;
+  let applied = false;
   const steps: Step[] = [
     {
       title: `join token in ${peer.cluster}`,
@@ -135,6 +136,7 @@ async function linkClusters(options: LinkOptions, context: VerbContext): Promise
     {
       title: `${own.cluster} joins over TLS pinned to ${token.rootFingerprint.slice(0, 19)}…`,
       async run(say) {
+        applied = true;
         isNew = await applyLink(own.kube, objects);
         await linkActive(own.kube, peer.cluster, options.timeout, systemClock, context.signal);
         say("trust anchors exchanged in both directions");
@@ -151,7 +153,9 @@ async function linkClusters(options: LinkOptions, context: VerbContext): Promise
   try {
     await runSteps(steps, { out: options.output === "table" ? context.stdout : context.stderr });
   } catch (error) {
-    await peer.kube.delete(SECRETS, made.manifest.metadata.name, SYSTEM_NAMESPACE).catch(() => false);
+    // An interrupted link is left to come about by itself; without its token it would fail for good.
+    const goesOn = applied && context.signal.aborted;
+    if (!goesOn) await peer.kube.delete(SECRETS, made.manifest.metadata.name, SYSTEM_NAMESPACE).catch(() => false);
     if (isNew && !context.signal.aborted) await rollBack(own, objects, error);
     throw error;
   }
