@@ -13,6 +13,8 @@ import {
   SERVICE_ACCOUNTS as SERVICE_ACCOUNT_TYPE,
 } from "../../kube/resources.ts";
 
+const TRUST = "causeway-trust";
+
 /** Tries until it succeeds; what cannot get better by itself is thrown at once. @throws MeshError ABORTED, KUBE_DENIED */
 export async function untilDone<T>(
   what: string,
@@ -34,18 +36,24 @@ export async function untilDone<T>(
 
 /**
  * What `mesh install` brings, as far as a role out of the cluster needs it: the namespace and the ServiceAccounts.
- * @throws MeshError NOT_INSTALLED without the resource definitions
+ * A role's own account may not create them; there `mesh install` has.
+ * @throws MeshError NOT_INSTALLED without the resource definitions, KUBE_DENIED where nothing at all is allowed
  */
 export async function ensureFoundation(kube: KubeClient): Promise<void> {
   const metadata = { name: SYSTEM_NAMESPACE };
-  await createIfAbsent(() => kube.create(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata }));
+  await createIfAllowed(() => kube.create(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata }));
   for (const name of Object.values(SERVICE_ACCOUNTS)) {
     const account = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name, namespace: SYSTEM_NAMESPACE } };
-    await createIfAbsent(() => kube.create(SERVICE_ACCOUNT_TYPE, account));
+    await createIfAllowed(() => kube.create(SERVICE_ACCOUNT_TYPE, account));
   }
   try {
     await kube.list(LINKS);
   } catch (error) {
+    if (hasCode(error, "KUBE_DENIED")) {
+      // Control has no business with Links, but with this.
+      await kube.get(CONFIG_MAPS, TRUST, SYSTEM_NAMESPACE);
+      return;
+    }
     if (!hasCode(error, "KUBE_NOT_FOUND")) throw error;
     throw new MeshError(
       "NOT_INSTALLED",
@@ -55,17 +63,17 @@ export async function ensureFoundation(kube: KubeClient): Promise<void> {
   }
 }
 
-async function createIfAbsent(create: () => Promise<unknown>): Promise<void> {
+async function createIfAllowed(create: () => Promise<unknown>): Promise<void> {
   try {
     await create();
   } catch (error) {
-    if (!hasCode(error, "KUBE_CONFLICT")) throw error;
+    if (!hasCode(error, "KUBE_CONFLICT", "KUBE_DENIED")) throw error;
   }
 }
 
 /** The cluster's root as control published it, DER. @throws MeshError NOT_INSTALLED before it has */
 export async function publishedRoots(kube: KubeClient): Promise<Uint8Array[]> {
-  const trust = await kube.get<ConfigMap>(CONFIG_MAPS, "causeway-trust", SYSTEM_NAMESPACE);
+  const trust = await kube.get<ConfigMap>(CONFIG_MAPS, TRUST, SYSTEM_NAMESPACE);
   const pem = trust?.data?.["root.crt"];
   if (pem === undefined)
     throw new MeshError("NOT_INSTALLED", "Cannot find the cluster's root: control has not published it yet.");

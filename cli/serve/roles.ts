@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import type { Clock } from "../../core/clock.ts";
 import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE, TOKEN_AUDIENCE } from "../../core/defaults.ts";
 import { identityOf, type TrustDomain } from "../../core/identity.ts";
@@ -30,6 +31,8 @@ export interface ServeSettings {
   readonly relay: Address;
   readonly advertise: string;
   readonly dns: Address;
+  /** A projected ServiceAccount token for the gateway's own identity; absent: one is requested for each certificate. */
+  readonly tokenFile: string | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -45,6 +48,7 @@ export interface RunningRole {
 
 /** Connections of peers get this long to end when the gateway stops. */
 const DRAIN_MS = 1_000;
+const TOKEN_TTL_SECONDS = 3_600;
 
 /** Starts one role; each loads its own part of the code. */
 export function startRole(role: Role, settings: ServeSettings, signal: AbortSignal): Promise<RunningRole> {
@@ -102,8 +106,7 @@ async function serveGateway(settings: ServeSettings, signal: AbortSignal): Promi
       rootsDer,
       controlIdentity: accountOf(SERVICE_ACCOUNTS.control),
       identity: accountOf(SERVICE_ACCOUNTS.gateway),
-      tokenSource: async () =>
-        (await kube.requestToken(SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.gateway, [TOKEN_AUDIENCE], 3_600)).token,
+      tokenSource: () => gatewayToken(settings),
       clock,
       random,
       log,
@@ -167,6 +170,12 @@ async function serveGateway(settings: ServeSettings, signal: AbortSignal): Promi
       await identity.done;
     },
   };
+}
+
+async function gatewayToken({ kube, tokenFile }: ServeSettings): Promise<string> {
+  if (tokenFile !== undefined) return (await readFile(tokenFile, "utf8")).trim();
+  const { gateway } = SERVICE_ACCOUNTS;
+  return (await kube.requestToken(SYSTEM_NAMESPACE, gateway, [TOKEN_AUDIENCE], TOKEN_TTL_SECONDS)).token;
 }
 
 function gauge(name: string, help: string, value: number): string {

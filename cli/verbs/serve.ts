@@ -35,6 +35,7 @@ interface ServeOptions extends CommonOptions {
   readonly relayListen: Address;
   readonly advertise?: string;
   readonly dnsListen: Address;
+  readonly tokenFile?: string;
   readonly adminListen: Address;
 }
 
@@ -61,6 +62,7 @@ export function registerServe(program: Command, context: VerbContext): void {
       .option("--federation-listen <host:port>", "for peers' gateways", hostPort, any(PORTS.federation))
       .option("--relay-listen <host:port>", "for peers' sidecars", hostPort, any(PORTS.relay))
       .option("--advertise <host>", "where peers reach this gateway")
+      .option("--token-file <file>", "projected token of the gateway's ServiceAccount (default: one is requested)")
       .option("--dns-listen <host:port>", "cluster.local and clusterset.local", hostPort, any(PORTS.dnsUnprivileged))
       .option("--admin-listen <host:port>", "/live /ready /metrics /config", hostPort, {
         host: "127.0.0.1",
@@ -119,6 +121,7 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
       ? requireOption(options.advertise, "--advertise", "peers must know where to reach this gateway")
       : "",
     dns: options.dnsListen,
+    tokenFile: options.tokenFile,
     clock: systemClock,
     random: Math.random,
     log,
