@@ -6,13 +6,20 @@ export interface AdminOptions {
   readonly port: number;
   /** Undefined when ready, else what is missing. */
   readonly notReady: () => string | undefined;
+  /** Ready, but on its last good state: what is missing. */
+  readonly degraded: () => string | undefined;
   readonly metrics: () => string;
   readonly config: () => object;
   readonly drain: () => void;
 }
 
+export interface AdminServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
 /** `/live /ready /metrics /config` and `POST /drain` of `mesh serve`. @throws MeshError PORT_IN_USE */
-export async function startAdminServer(options: AdminOptions): Promise<{ port: number; close(): Promise<void> }> {
+export async function startAdminServer(options: AdminOptions): Promise<AdminServer> {
   const server = createServer(
     { maxHeaderSize: 8_192, requestTimeout: 5_000, headersTimeout: 5_000 },
     (request, response) => {
@@ -26,7 +33,9 @@ export async function startAdminServer(options: AdminOptions): Promise<{ port: n
           return answer(200, "live\n");
         case "GET /ready": {
           const missing = options.notReady();
-          return missing === undefined ? answer(200, "ready\n") : answer(503, `${missing}\n`);
+          if (missing !== undefined) return answer(503, `${missing}\n`);
+          const without = options.degraded();
+          return answer(200, without === undefined ? "ready\n" : `degraded: ${without}\n`);
         }
         case "GET /metrics":
           return answer(200, options.metrics(), "text/plain; version=0.0.4");

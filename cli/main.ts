@@ -35,6 +35,8 @@ const REGISTER = [
   registerLocal,
 ];
 
+const LINGER_MS = 2_000;
+
 /** Before anything is parsed, so that a parse error can be printed as asked for. */
 function outputFormat(argv: readonly string[]): OutputFormat {
   const end = argv.indexOf("--");
@@ -98,6 +100,8 @@ export async function run(argv: readonly string[]): Promise<void> {
     await program.parseAsync([...argv], { from: "user" });
   } catch (error) {
     process.exitCode = reportFailure(failureOf(error), outputFormat(argv), process.stderr);
+    // What the failed verb left open must not keep the process.
+    setTimeout(() => process.exit(), LINGER_MS).unref();
   } finally {
     clearInterval(alive);
   }

@@ -97,7 +97,9 @@ async function returned(
   const deadlineMs = clock.nowMs() + options.returnMs;
   while (clock.nowMs() < deadlineMs) {
     const sinceMs = clock.nowMs() - 1_000;
-    if (sinceMs > faultMs) {
+    // Answers that were under way at the fault are no return: the traffic must have moved before.
+    const movedMs = samples.find((s) => s.endMs > faultMs && s.cluster !== "" && s.cluster !== lost)?.endMs;
+    if (movedMs !== undefined && sinceMs > movedMs) {
       const recent = samples.filter((s) => s.endMs >= sinceMs);
       const back = recent.filter((s) => s.cluster === lost && s.error === "").length;
       if (recent.length > 0 && back / recent.length >= RETURNED_SHARE) return;

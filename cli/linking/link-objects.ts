@@ -36,6 +36,8 @@ export function linkObjects(token: JoinToken, tokenText: string, oneWay: boolean
   };
 }
 
+const STALE_MS = 3_000;
+
 /** Creates both, or gives what is there a new token; returns whether the Link is new. */
 export async function applyLink(kube: KubeClient, objects: { secret: Secret; link: Link }): Promise<boolean> {
   const { secret, link } = objects;
@@ -67,8 +69,15 @@ function codeOfReason(reason: string): MeshErrorCode {
   return code in ERROR_MEANINGS ? (code as MeshErrorCode) : "LINK_REFUSED";
 }
 
+/** Why the link of `name` fails now, for `linkActive` to tell from a later reason; undefined where it does not. */
+export async function failureBefore(kube: KubeClient, name: string): Promise<string | undefined> {
+  const link = await kube.get<Link>(LINKS, name);
+  if (link?.status?.phase !== "failed") return undefined;
+  return JSON.stringify(link.status.conditions?.findLast((c) => c.status === "False"));
+}
+
 /**
- * Waits until the link of `name` is active.
+ * Waits until the link of `name` is active; `before` is what `failureBefore` said.
  * @throws MeshError with the link's own reason where it failed for good; LINK_TIMEOUT, ABORTED
  */
 export async function linkActive(
@@ -77,13 +86,17 @@ export async function linkActive(
   limitMs: number,
   clock: Clock,
   signal: AbortSignal,
+  before?: string,
 ): Promise<Link> {
-  const deadlineMs = clock.nowMs() + limitMs;
+  const startedMs = clock.nowMs();
+  const deadlineMs = startedMs + limitMs;
   for (;;) {
     const link = await kube.get<Link>(LINKS, name);
     if (link?.status?.phase === "active") return link;
     const bad = link?.status?.conditions?.findLast((c) => c.status === "False");
-    if (link?.status?.phase === "failed") {
+    // A link that failed before stays so until its gateway has seen the new token.
+    const stale = JSON.stringify(bad) === before && clock.nowMs() < startedMs + STALE_MS;
+    if (link?.status?.phase === "failed" && !stale) {
       throw new MeshError(
         codeOfReason(bad?.reason ?? ""),
         bad?.message ?? `Cannot link ${name}: it failed. See kubectl describe link ${name}.`,

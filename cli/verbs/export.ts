@@ -108,7 +108,9 @@ async function requireExportable(
 ): Promise<void> {
   const service = await kube.get<KubeService>(SERVICES, name, namespace);
   if (service === undefined) {
-    const names = (await kube.list<KubeService>(SERVICES, { namespace })).map((s) => s.metadata.name);
+    const names = (await kube.list<KubeService>(SERVICES, { namespace }))
+      .filter((s) => s.metadata.labels?.[LABELS.managedBy] !== LABELS.managedByValue)
+      .map((s) => s.metadata.name);
     const hint =
       names.length === 0
         ? `Namespace "${namespace}" has none.`

@@ -14,7 +14,7 @@ import {
 } from "../../gateway/federation/join-token.ts";
 import { LINKS, type Link, SECRETS } from "../../kube/resources.ts";
 import { accessMesh, type MeshCluster } from "../cluster-access.ts";
-import { applyLink, linkActive, linkObjects, withdrawLink } from "../linking/link-objects.ts";
+import { applyLink, failureBefore, linkActive, linkObjects, withdrawLink } from "../linking/link-objects.ts";
 import { describePlan, fingerprintOf, planLink } from "../linking/link-plan.ts";
 import { duration, show } from "../output.ts";
 import { type CommonOptions, durationMs, requireOption, type VerbContext, withCommonOptions } from "../program.ts";
@@ -50,6 +50,8 @@ export function registerLink(program: Command, context: VerbContext): void {
   ).action(async (options: LinkOptions) => {
     await linkClusters(options, context);
   });
+  // What stands behind `token` or `join` is theirs, not the verb's.
+  link.enablePositionalOptions();
   withCommonOptions(
     link
       .command("token")
@@ -57,8 +59,8 @@ export function registerLink(program: Command, context: VerbContext): void {
       .option("--for <cluster>", "only this cluster may use it")
       .option("--ttl <duration>", "how long it may be used", durationMs, JOIN_TOKEN_TTL_MS),
     "the cluster that exports",
-  ).action(async (_: TokenOptions, command: Command) => {
-    await makeToken(command.optsWithGlobals<TokenOptions>(), context);
+  ).action(async (options: TokenOptions) => {
+    await makeToken(options, context);
   });
   withCommonOptions(
     link
@@ -71,8 +73,8 @@ export function registerLink(program: Command, context: VerbContext): void {
       .option("--one-way", "only consume; offer the other cluster nothing")
       .option("--timeout <duration>", "how long the link may take to become active", durationMs, 30_000),
     "the cluster that consumes",
-  ).action(async (file: string, _: JoinOptions, command: Command) => {
-    await join(file, command.optsWithGlobals<JoinOptions>(), context);
+  ).action(async (file: string, options: JoinOptions) => {
+    await join(file, options, context);
   });
 }
 
@@ -137,8 +139,9 @@ async function linkClusters(options: LinkOptions, context: VerbContext): Promise
       title: `${own.cluster} joins over TLS pinned to ${token.rootFingerprint.slice(0, 19)}…`,
       async run(say) {
         applied = true;
+        const before = await failureBefore(own.kube, peer.cluster);
         isNew = await applyLink(own.kube, objects);
-        await linkActive(own.kube, peer.cluster, options.timeout, systemClock, context.signal);
+        await linkActive(own.kube, peer.cluster, options.timeout, systemClock, context.signal, before);
         say("trust anchors exchanged in both directions");
       },
     },
@@ -249,9 +252,10 @@ async function join(file: string, options: JoinOptions, context: VerbContext): P
     context.stdout.write([secret, objects.link].map((object) => stringify(object)).join("---\n"));
     return;
   }
+  const before = await failureBefore(own.kube, token.cluster);
   const isNew = await applyLink(own.kube, objects);
   try {
-    await linkActive(own.kube, token.cluster, options.timeout, systemClock, context.signal);
+    await linkActive(own.kube, token.cluster, options.timeout, systemClock, context.signal, before);
   } catch (error) {
     if (isNew && !context.signal.aborted) await rollBack(own, objects, error);
     throw error;

@@ -8,7 +8,7 @@ import { PORTS } from "../../core/defaults.ts";
 import { MeshError } from "../../core/errors.ts";
 import { defaultTrustDomain, parseTrustDomain } from "../../core/identity.ts";
 import { parseClusterName } from "../../core/mirror-name.ts";
-import { startAdminServer } from "../admin-server.ts";
+import { type AdminServer, startAdminServer } from "../admin-server.ts";
 import { accessCluster } from "../cluster-access.ts";
 import { processLog } from "../process-log.ts";
 import { type CommonOptions, hostPort, requireOption, type VerbContext, withCommonOptions } from "../program.ts";
@@ -131,26 +131,30 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
     const notReady = running.map((role) => role.notReady()).find((text) => text !== undefined);
     return notReady ?? (running.length < roles.length ? "starting" : undefined);
   };
-  const drain = new AbortController();
-  const admin = await startAdminServer({
-    ...options.adminListen,
-    notReady: missing,
-    metrics: () => running.map((role) => role.metrics()).join(""),
-    config: () => ({
-      cluster,
-      roles,
-      trustDomain: settings.trustDomain,
-      registry: new URL(options.registry).protocol,
-      replica: settings.replica,
-    }),
-    drain: () => drain.abort(),
-  });
+  const degraded = () => {
+    const health = store.health();
+    return health.state === "degraded" ? `the registry is away (${health.reason})` : undefined;
+  };
   const life = new AbortController();
   setMaxListeners(0, life.signal);
   const stop = () => life.abort();
   signal.addEventListener("abort", stop, { once: true });
-  drain.signal.addEventListener("abort", stop, { once: true });
+  let admin: AdminServer | undefined;
   try {
+    admin = await startAdminServer({
+      ...options.adminListen,
+      notReady: missing,
+      degraded,
+      metrics: () => running.map((role) => role.metrics()).join(""),
+      config: () => ({
+        cluster,
+        roles,
+        trustDomain: settings.trustDomain,
+        registry: new URL(options.registry).protocol,
+        replica: settings.replica,
+      }),
+      drain: stop,
+    });
     await untilDone("install", () => ensureFoundation(access.kube), systemClock, log, life.signal);
     // Control first: the others ask it for their identity.
     for (const role of roles) running.push(await startRole(role, settings, life.signal));
@@ -162,6 +166,6 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
     stop();
     for (const role of running.reverse()) await role.close();
     await store.close();
-    await admin.close();
+    await admin?.close();
   }
 }

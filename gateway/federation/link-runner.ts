@@ -1,20 +1,21 @@
 import { aborted, childAbort } from "../../core/abort.ts";
 import { backoffMs, RECONNECT } from "../../core/backoff.ts";
 import { type Clock, sleep } from "../../core/clock.ts";
-import { LINK_FINALIZER } from "../../core/defaults.ts";
+import { LINK_FINALIZER, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
 import { asMeshError, errorText, hasCode, MeshError } from "../../core/errors.ts";
 import { parseTrustDomain, type TrustDomain } from "../../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../../core/link.ts";
 import type { Log } from "../../core/log.ts";
 import type { Random } from "../../core/random.ts";
 import type { TrustBundle } from "../../core/trust-bundle.ts";
+import type { TrustStore } from "../../identity/trust-store.ts";
 import type { KubeClient } from "../../kube/client.ts";
-import { LINKS, type Link } from "../../kube/resources.ts";
+import { LINKS, type Link, SECRETS } from "../../kube/resources.ts";
 import { PEER_LINKS, stateKey } from "../../registry/state.ts";
 import type { RegistryStore } from "../../registry/store.ts";
 import { federationAuthority } from "./gateway-address.ts";
 import { isTerminal, joinPeer } from "./join-client.ts";
-import { parseJoinToken } from "./join-token.ts";
+import { joinSecretName, parseJoinToken } from "./join-token.ts";
 import type { HealthSettings } from "./link-health.ts";
 import { LinkMonitor } from "./link-monitor.ts";
 import type { JoinedLink, LinkRecord } from "./link-record.ts";
@@ -28,8 +29,12 @@ import type { SyncPipe } from "./sync-pipe.ts";
 import { endText, type SessionEnd, SyncSession } from "./sync-session.ts";
 import type { PeerNames } from "./wire.ts";
 
-/** Streams that the peer closed before its Hello, in a row, after which it is taken to know us no longer. */
+/**
+ * Streams that the peer closed before its Hello, in a row, and over how long, after which it is taken to know us no
+ * longer: a peer that has just been joined may need a moment to learn of it.
+ */
 const CLOSED_AT_ONCE = 3;
+const CLOSED_FOR_MS = 2_000;
 const STATUS_EVERY_MS = 200;
 
 export interface LinkRunnerDeps {
@@ -39,6 +44,8 @@ export interface LinkRunnerDeps {
   readonly store: RegistryStore;
   readonly writer: StateWriter;
   readonly state: LocalState;
+  /** Whom this gateway believes; who is not in it is not dialled. */
+  readonly trust: TrustStore;
   readonly dial: DialSync;
   readonly ownBundle: () => TrustBundle;
   readonly advertise: GatewayAddress;
@@ -71,6 +78,7 @@ export class LinkRunner {
   #peerWants = true;
   #wasConnected = false;
   #closedAtOnce = 0;
+  #closedSinceMs = 0;
   #joinFailure: { token: string; error: MeshError; terminal: boolean } | undefined;
   #reason = "";
   #statusDue = true;
@@ -273,7 +281,8 @@ export class LinkRunner {
       .catch((error: unknown) => this.#log.warn("registry not recalled", { reason: errorText(error) }));
     for (let attempt = 0; !this.#abort.signal.aborted; ) {
       const { joined } = this.#record;
-      if (joined === undefined || !this.#link.spec.dial || this.#deleting || this.#session !== undefined) {
+      const believed = joined !== undefined && this.#deps.trust.bundles.has(joined.bundle.trustDomain);
+      if (!believed || !this.#link.spec.dial || this.#deleting || this.#session !== undefined) {
         await this.#change();
         continue;
       }
@@ -354,16 +363,14 @@ export class LinkRunner {
   async #onEnd(end: SessionEnd, greeted: boolean): Promise<void> {
     this.#reason = endText(end);
     if (end.by === "peer" && end.reason === "unlinked" && greeted) await this.#unlinkedByPeer();
-    const refused = hasCode(end.error, "LINK_UNKNOWN", "TRUST_DOMAIN_UNKNOWN");
     // The handshake succeeded, else its failure would be the reason: the peer looked at our certificate and left.
     const closed =
       !greeted &&
       end.by === "transport" &&
       hasCode(end.error, "STREAM_CLOSED") &&
       !/ECONN|EHOST|ENET|ETIMEDOUT/.test(this.#reason);
-    if (refused) this.#closedAtOnce = CLOSED_AT_ONCE;
-    else if (closed) this.#closedAtOnce++;
-    else this.#closedAtOnce = 0;
+    if (!closed && !hasCode(end.error, "LINK_UNKNOWN")) this.#closedAtOnce = 0;
+    else if (this.#closedAtOnce++ === 0) this.#closedSinceMs = this.#deps.clock.nowMs();
     this.#monitor.changed();
     this.#wake();
   }
@@ -411,6 +418,9 @@ export class LinkRunner {
     await this.#session?.goodbye("unlinked");
     await Promise.race([this.#imports.clear(), aborted(this.#abort.signal)]);
     if (this.#abort.signal.aborted) return;
+    const { joined } = this.#record;
+    // Its token could bring the link back; the side that made it forgets it with the peer.
+    if (joined !== undefined) await this.#deps.kube.delete(SECRETS, joinSecretName(joined.joinedBy), SYSTEM_NAMESPACE);
     await this.#secret.remove();
     await this.#setFinalizers(
       (this.#link.metadata.finalizers ?? []).filter((finalizer) => finalizer !== LINK_FINALIZER),
@@ -464,7 +474,8 @@ export class LinkRunner {
       joined: this.#record.joined !== undefined,
       hasToken: this.#record.token !== undefined,
       joinFailure: this.#joinFailure,
-      refusedByPeer: this.#closedAtOnce >= CLOSED_AT_ONCE,
+      refusedByPeer:
+        this.#closedAtOnce >= CLOSED_AT_ONCE && this.#deps.clock.nowMs() - this.#closedSinceMs >= CLOSED_FOR_MS,
       connected: this.#session?.greeted ?? false,
       wasConnected: this.#wasConnected,
       state: this.#monitor.state,
