@@ -1,6 +1,7 @@
 // npm test: all of its own set-up, then every test; ends with "N passed, N failed".
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
+import { stripVTControlCharacters } from "node:util";
 import { setUp } from "./setup.mjs";
 
 setUp({
@@ -32,7 +33,8 @@ for (const { title, args } of suites) {
     });
     child.on("close", (code) => resolve({ code: code ?? 1, output }));
   });
-  const count = (word) => Number(output.match(new RegExp(`^\\s*(\\d+) ${word}`, "m"))?.[1] ?? 0);
+  const plain = stripVTControlCharacters(output);
+  const count = (word) => Number(plain.match(new RegExp(`^\\s*(\\d+) ${word}`, "m"))?.[1] ?? 0);
   passed += count("passing");
   failed += count("failing");
   skipped += count("pending");
