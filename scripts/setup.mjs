@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 const root = new URL("..", import.meta.url).pathname;
 
@@ -83,3 +84,6 @@ export function setUp(programs) {
   debianPackages(programs);
   build();
 }
+
+// By itself (`node scripts/setup.mjs`): packages and build only.
+if (process.argv[1] === fileURLToPath(import.meta.url)) setUp({});
