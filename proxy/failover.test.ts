@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Agent } from "node:http";
+import { type AddressInfo, createServer } from "node:net";
 import { systemClock } from "../core/clock.ts";
 import type { Endpoint } from "../protos/gen/causeway/discovery/v1/Endpoint.ts";
 import type { PriorityGroup } from "../protos/gen/causeway/discovery/v1/PriorityGroup.ts";
@@ -43,6 +44,15 @@ function load(
       agent.destroy();
     },
   };
+}
+
+/** A port of this machine on which nobody listens. */
+async function closedPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  return port;
 }
 
 describe("a federated service", () => {
@@ -154,6 +164,35 @@ describe("a federated service", () => {
     assert.equal((await answer).body, "other");
     assert.equal((await ask(client.outboundPort, "web.shop")).body, "other");
     assert.equal(asked, 1);
+  });
+
+  it("goes over a link that heartbeats call dead where nothing else is left", async () => {
+    control.links([{ cluster: "east", health: "HEALTH_DEAD", ramp: 0 }]);
+    publish([]);
+    assert.equal((await ask(client.outboundPort, "web.shop")).body, "remote");
+    publish([{ id: "l", address: "127.0.0.1", port: await closedPort(), ready: true }]);
+    assert.equal((await ask(client.outboundPort, "web.shop")).body, "remote");
+  });
+
+  it("holds a request that nobody takes until somebody does, and not for ever", async () => {
+    let refused = 0;
+    const broken = createServer((socket) => {
+      refused++;
+      socket.destroy();
+    });
+    await new Promise<void>((resolve) => broken.listen(0, "127.0.0.1", () => resolve()));
+    west.later(() => broken.close());
+    const local = await startApp((_request, response) => void response.end("local"));
+    west.later(() => local.close());
+    remote = { ...remote, gateways: [{ host: "127.0.0.1", port: (broken.address() as AddressInfo).port }] };
+    publish([]);
+    const answer = ask(client.outboundPort, "web.shop", { method: "POST", body: "once" });
+    await eventually(() => refused >= 2);
+    publish([{ id: "l", address: "127.0.0.1", port: local.port, ready: true }]);
+    assert.equal((await answer).body, "local");
+    publish([]);
+    const { status, headers } = await ask(client.outboundPort, "web.shop");
+    assert.deepEqual([status, headers["x-causeway-error"]], [503, "PROXY_CONNECT_FAILED"]);
   });
 
   it("answers 503 at once for an explicit name whose link is dead", async () => {

@@ -149,17 +149,45 @@ describe("Service.choose()", () => {
     assert.deepEqual(chosen(web), ["r"]);
   });
 
-  it("sends nothing to a cluster whose link is dead or whose gateways take no connections", () => {
+  it("sends nothing to a cluster whose link is dead or whose gateways take no connections while another can", () => {
     const web = service(spec(groupSpec("", []), groupSpec("east", ["e"], ["g1", "g2"]), groupSpec("north", ["n"])));
     links = new Map([["north", { health: "dead", ramp: 0 }]]);
     assert.deepEqual(chosen(web), ["e"]);
     for (const gateway of gateways.values()) open(gateway);
     // The last resort: its gateways failed, but its link lives.
     assert.deepEqual(chosen(web), ["e"]);
-    links = new Map([...links, ["east", { health: "dead", ramp: 0 }]]);
-    assert.deepEqual(chosen(web), ["none"]);
-    links = new Map();
+    links = new Map([["east", { health: "dead", ramp: 0 }]]);
     assert.deepEqual(chosen(web), ["n"]);
+  });
+
+  it("tries a dead link after all else for a federated name, and not at all for the name of one cluster", () => {
+    links = new Map([["east", { health: "dead", ramp: 0 }]]);
+    const web = service(spec(groupSpec("", ["a"]), groupSpec("east", ["e"])));
+    const [a, e] = all(web);
+    assert.ok(a && e);
+    open(a);
+    assert.deepEqual(chosen(web), ["a"]);
+    assert.deepEqual(chosen(web, [a], true), ["a"]);
+    assert.deepEqual(chosen(web, [a, a], true), ["e"]);
+    assert.deepEqual(chosen(web, [a, a, e, e], true), ["none"]);
+    web.apply(spec(groupSpec("", []), groupSpec("east", ["e"])));
+    assert.deepEqual(chosen(web), ["e"]);
+    assert.deepEqual(chosen(service(spec(groupSpec("east", ["e"])))), ["none"]);
+  });
+
+  it("goes on to what was tried once when the first group has been tried twice", () => {
+    const web = service(spec(groupSpec("", ["a"]), groupSpec("east", ["e"])));
+    const [a, e] = all(web);
+    assert.ok(a && e);
+    assert.deepEqual(chosen(web, [a, e, a], true), ["e"]);
+  });
+
+  it("tries what a breaker keeps back before it gives up", () => {
+    const web = service(spec(groupSpec("", ["a", "b"])));
+    const [a, b] = all(web);
+    assert.ok(a && b);
+    open(b);
+    assert.deepEqual(chosen(web, [a, a]), ["b"]);
   });
 
   it("probes a broken gateway once its time has come", async () => {

@@ -102,6 +102,17 @@ export class Service {
     for (const group of this.#groups) for (const endpoint of group.endpoints) endpoint.pool.destroy();
   }
 
+  /** For a log: what of each group could take a request. */
+  describe(): readonly object[] {
+    return this.#groups.map(({ cluster, ready, endpoints, gateways }) => ({
+      cluster,
+      link: this.#deps.links().get(cluster)?.health,
+      ready: ready.map(({ spec, breaker }) => `${spec.id} ${breaker.state}`),
+      endpoints: endpoints.length,
+      gateways: gateways.map(({ host, port, breaker }) => `${host}:${port} ${breaker.state}`),
+    }));
+  }
+
   /** Share of traffic that the group may be given: 0 for a dead link, or where no gateway leads to it. */
   #cap(group: Group, nowMs: number): number {
     if (group.cluster === "") return 1;
@@ -143,21 +154,38 @@ export class Service {
     const alone = health.every(({ healthy, cap }, i) => i === picked || healthy === 0 || cap === 0);
     const admitted = group.ready.filter((endpoint) => admits(endpoint.breaker, nowMs));
     const panic = alone && admitted.length < PANIC * group.ready.length;
-    return twoChoices(leastTried(panic ? group.ready : admitted, tried), nowMs, random);
+    const left = leastTried(panic ? group.ready : admitted, tried);
+    // What a breaker keeps back is still better than no answer.
+    return twoChoices(left.length > 0 ? left : leastTried(group.ready, tried), nowMs, random);
   }
 
   /**
    * The group to try when all are broken, or -1. One that was not tried comes first, and for a federated service even
-   * one whose gateways failed: a dead link is the only sure sign that there is nobody.
+   * one whose gateways failed or, after all others, one whose link is dead: that is what heartbeats say, and on a
+   * starved machine they may be late while the way there is open. The name of one cluster's mirror fails at once.
    */
   #lastResort(groups: readonly Group[], tried: readonly Endpoint[], health: readonly GroupHealth[]): number {
+    const { federated } = this.spec;
     const able = groups.flatMap((group, i) => {
-      const cut = group.cluster !== "" && this.#deps.links().get(group.cluster)?.health === "dead";
-      const blocked = health[i]?.cap === 0 && !this.spec.federated;
-      return cut || blocked || group.ready.length === 0 ? [] : [i];
+      const blocked = health[i]?.cap === 0 && !federated;
+      return blocked || leastTried(group.ready, tried).length === 0 ? [] : [i];
     });
-    const untried = able.find((i) => groups[i]?.ready.some((endpoint) => !tried.includes(endpoint)) ?? false);
-    return untried ?? able[0] ?? -1;
+    const linked = able.filter((i) => this.#linkOf(groups[i]) !== "dead");
+    const untried = linked.find((i) => groups[i]?.ready.some((endpoint) => !tried.includes(endpoint)) ?? false);
+    return untried ?? linked[0] ?? able[0] ?? -1;
+  }
+
+  /**
+   * Notes in `tried` that no gateway took a connection for `endpoint`. Another gateway may, so that says nothing of
+   * the endpoint; where heartbeats call the link dead too, there is no second try on it.
+   */
+  unreached(endpoint: Endpoint, tried: Endpoint[]): void {
+    if (this.#linkOf(endpoint.group) !== "dead") return;
+    for (const each of endpoint.group.ready) tried.push(each, each);
+  }
+
+  #linkOf(group: Group | undefined): LinkHealth | undefined {
+    return group === undefined || group.cluster === "" ? undefined : this.#deps.links().get(group.cluster)?.health;
   }
 
   /** The gateway by which to reach an endpoint of `group`; undefined where it has none. */

@@ -11,7 +11,14 @@ import { errorOf, preferOf, RETRIES_LEFT_DIGIT, RETRIES_LEFT_FIELD, retriesLeftO
 import { HTTP1 } from "../preface.ts";
 import { admit, fail, release, succeed } from "../resilience/breaker.ts";
 import { deposit, withdraw } from "../resilience/retry-budget.ts";
-import { isFailedTry, MAX_TRIES, neverDelivered, retryOf } from "../resilience/retry-policy.ts";
+import {
+  attemptsAfterPause,
+  isFailedTry,
+  MAX_TRIES,
+  neverDelivered,
+  pauseMs,
+  retryOf,
+} from "../resilience/retry-policy.ts";
 import { dial } from "./dial.ts";
 import type { OutboundDeps, OutboundState } from "./outbound-state.ts";
 import { refusalFor } from "./refusals.ts";
@@ -77,6 +84,7 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
     state.service = service;
     state.tried.length = 0;
     state.attempts = 0;
+    state.pauses = 0;
     state.refusal = undefined;
     state.dialError = undefined;
     if (head.method === CONNECT) return "tunnel";
@@ -156,6 +164,10 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
     state.dialError = error;
     this.#deps.engine.log.debug("outbound.connect.failed", {
       authority: state.service?.authority,
+      endpoint: state.endpoint?.spec.id,
+      cluster: state.endpoint?.group.cluster,
+      attempt: state.attempts,
+      blame,
       code: error.code,
       error: error.message,
     });
@@ -236,6 +248,7 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
       else release(endpoint.breaker, this.#deps.clock.nowMs());
       // A gateway that takes no connection says nothing about the endpoint: another one may lead there.
       if (blamed || failure === "abandoned") state.tried.push(endpoint);
+      else service?.unreached(endpoint, state.tried);
     }
     if (service === undefined || verdict === "no" || connection.closed) {
       this.#giveUp(connection, failure);
@@ -254,8 +267,32 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
     this.dispatch(connection);
   }
 
+  /** Ends the request, or has it wait where that is likely to help: for a federated service, and if no app saw it. */
   #giveUp(connection: Connection, failure?: TryFailure): void {
     const { state } = connection;
+    const { clock } = this.#deps;
+    const mayWait = state.service?.spec.federated === true && connection.replayable && !connection.closed;
+    const waitMs =
+      mayWait && (failure === undefined || failure === "connect")
+        ? pauseMs(state.pauses, clock.nowMs() - connection.startMs)
+        : 0;
+    if (waitMs > 0) {
+      state.pauses++;
+      state.attempts = attemptsAfterPause(state.attempts);
+      state.tried.length = 0;
+      state.dialing = clock.after(waitMs, () => {
+        state.dialing = undefined;
+        this.dispatch(connection);
+      });
+      return;
+    }
+    this.#deps.engine.log.debug("outbound.gave.up", {
+      authority: state.service?.authority,
+      failure,
+      attempts: state.attempts,
+      tried: state.tried.map(({ spec }) => spec.id),
+      groups: state.service?.describe(),
+    });
     connection.fail(
       refusalFor(
         state.service?.authority ?? "",

@@ -18,6 +18,8 @@ export interface OutboundState {
   endpoint: Endpoint | undefined;
   tried: Endpoint[];
   attempts: number;
+  /** How often it has waited for somebody to take it. */
+  pauses: number;
   retriesLeft: number;
   /** Cluster that the app would have answer first; "" for the usual order. */
   prefer: string;
@@ -39,6 +41,7 @@ export function createOutboundState(row: number): OutboundState {
     endpoint: undefined,
     tried: [],
     attempts: 0,
+    pauses: 0,
     retriesLeft: 0,
     prefer: "",
     dialing: undefined,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { admit, admits, createBreaker, fail, release, succeed } from "./breaker.ts";
 import { createRetryBudget, deposit, withdraw } from "./retry-budget.ts";
-import { type FailedTry, retryOf } from "./retry-policy.ts";
+import { attemptsAfterPause, type FailedTry, pauseMs, retryOf } from "./retry-policy.ts";
 
 const half = () => 0.5;
 const none = () => 0;
@@ -92,5 +92,21 @@ describe("retryOf()", () => {
     assert.equal(retryOf({ ...failed, failure: "malformed" }), "no");
     assert.equal(retryOf({ ...failed, replayable: false }), "no");
     assert.equal(retryOf({ ...failed, failure: "connect", attempts: 10 }), "no");
+  });
+});
+
+describe("pauseMs()", () => {
+  it("doubles, ends after four pauses, and keeps nobody longer than 3 s", () => {
+    assert.deepEqual(
+      [0, 1, 2, 3, 4].map((pauses) => pauseMs(pauses, 0)),
+      [100, 200, 400, 800, 0],
+    );
+    assert.equal(pauseMs(0, 2_901), 0);
+  });
+});
+
+describe("attemptsAfterPause()", () => {
+  it("leaves three attempts at most where all were used", () => {
+    assert.deepEqual([0, 2, 10].map(attemptsAfterPause), [0, 2, 7]);
   });
 });

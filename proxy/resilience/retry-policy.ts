@@ -9,6 +9,27 @@ export const MAX_TRIES = 3;
  */
 const MAX_ATTEMPTS = 10;
 
+/** Attempts after each pause. */
+const ATTEMPTS_AFTER_PAUSE = 3;
+const PAUSE_MS = 100;
+const MAX_PAUSES = 4;
+/** A request older than this waits no more (Linkerd's failfast is 3 s). */
+const MAX_WAIT_MS = 3_000;
+
+/**
+ * How long a request of a federated service that no app has seen waits before it tries everything anew, in ms; 0: it
+ * has waited enough. Endpoints come back and readiness flaps within a second, so most of these find somebody.
+ */
+export function pauseMs(pauses: number, ageMs: number): number {
+  const waitMs = PAUSE_MS * 2 ** pauses;
+  return pauses < MAX_PAUSES && ageMs + waitMs <= MAX_WAIT_MS ? waitMs : 0;
+}
+
+/** What `attempts` is after a pause: fewer are left, or pauses would multiply the load on what struggles. */
+export function attemptsAfterPause(attempts: number): number {
+  return Math.max(0, Math.min(attempts, MAX_ATTEMPTS - ATTEMPTS_AFTER_PAUSE));
+}
+
 /** What a failed try was, as far as a retry depends on it. */
 export interface FailedTry {
   readonly failure: TryFailure;
