@@ -3,6 +3,11 @@ import type { ClientConnection, ConnectionOwner } from "./client-connection.ts";
 
 const MAX_IDLE = 100;
 const IDLE_MS = 60_000;
+/**
+ * Connections that are being made to one endpoint at a time. When all traffic moves there at once, as after the loss
+ * of its neighbours, a handshake for each request would keep the processors from serving any of them.
+ */
+const MAX_DIALS = 8;
 
 /** Connections to one endpoint: the idle ones, most recently used last, and the busy ones. */
 export class ConnectionPool implements ConnectionOwner {
@@ -10,6 +15,9 @@ export class ConnectionPool implements ConnectionOwner {
   readonly #idle: ClientConnection[] = [];
   readonly #busy = new Set<ClientConnection>();
   #closed = false;
+  #dials = 0;
+  #waiting: (() => void)[] = [];
+  #wakeDue = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -21,6 +29,43 @@ export class ConnectionPool implements ConnectionOwner {
 
   get busy(): number {
     return this.#busy.size;
+  }
+
+  /** Whether another connection may be made now. */
+  get mayDial(): boolean {
+    return this.#dials < MAX_DIALS || this.#closed;
+  }
+
+  /** A connection is being made; the returned function says, once, that it is made or will not be. */
+  dialBegins(): () => void {
+    this.#dials++;
+    let open = true;
+    return () => {
+      if (!open) return;
+      open = false;
+      this.#dials--;
+      this.#wakeSoon();
+    };
+  }
+
+  /** Calls `again` once when a connection may be had or made; the returned function gives up waiting. */
+  wait(again: () => void): () => void {
+    this.#waiting.push(again);
+    return () => {
+      const index = this.#waiting.indexOf(again);
+      if (index >= 0) this.#waiting.splice(index, 1);
+    };
+  }
+
+  /** After the current callback, so that nobody is served in the middle of another's exchange. */
+  #wakeSoon(): void {
+    if (this.#wakeDue || this.#waiting.length === 0) return;
+    this.#wakeDue = true;
+    queueMicrotask(() => {
+      this.#wakeDue = false;
+      const count = this.#closed ? this.#waiting.length : this.#idle.length + MAX_DIALS - this.#dials;
+      for (const again of this.#waiting.splice(0, count)) again();
+    });
   }
 
   /** A new connection, about to serve an exchange. */
@@ -56,6 +101,7 @@ export class ConnectionPool implements ConnectionOwner {
     }
     connection.idleSinceMs = this.#clock.nowMs();
     this.#idle.push(connection);
+    this.#wakeSoon();
   }
 
   /** Forgets a connection that is closed or was taken away. */
@@ -84,6 +130,7 @@ export class ConnectionPool implements ConnectionOwner {
   close(): void {
     this.#closed = true;
     this.dropIdle();
+    this.#wakeSoon();
   }
 
   /** Drops everything. */

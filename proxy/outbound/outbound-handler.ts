@@ -138,14 +138,38 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
       connection.attach(pooled);
       return;
     }
-    state.dialing = dial(
+    if (!endpoint.pool.mayDial) {
+      state.dialing = endpoint.pool.wait(() => this.#chooseAgain(connection));
+      return;
+    }
+    const ended = endpoint.pool.dialBegins();
+    const cancel = dial(
       this.#deps,
       service,
       endpoint,
       HTTP1,
-      (stream) => this.#connected(connection, endpoint, stream),
-      (error, blame) => this.#unconnected(connection, error, blame),
+      (stream) => {
+        ended();
+        this.#connected(connection, endpoint, stream);
+      },
+      (error, blame) => {
+        ended();
+        this.#unconnected(connection, error, blame);
+      },
     );
+    state.dialing = () => {
+      ended();
+      cancel();
+    };
+  }
+
+  /** What was waited for may be had now, or the endpoint may have broken meanwhile: as if nothing had been chosen. */
+  #chooseAgain(connection: Connection): void {
+    const { state } = connection;
+    state.dialing = undefined;
+    this.#unjudged(state);
+    state.attempts--;
+    this.dispatch(connection);
   }
 
   #connected(connection: Connection, endpoint: Endpoint, stream: ByteStream): void {
