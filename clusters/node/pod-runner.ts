@@ -11,7 +11,7 @@ import { commandOf } from "./images.ts";
 import type { ContainerAccess } from "./kubelet-server.ts";
 import { containerEnvironment } from "./pod-environment.ts";
 import { type ContainerView, podStatus } from "./pod-status.ts";
-import { type Probe, passes } from "./probe.ts";
+import { type Probe, passes, Readiness } from "./probe.ts";
 import type { ProcessCommand, SidecarSettings } from "./sidecar-settings.ts";
 
 export interface PodRunnerDeps {
@@ -33,7 +33,7 @@ interface PodContainerState {
   /** Absent where there is nothing to run. */
   readonly process: Container | undefined;
   readonly probe: Probe | undefined;
-  ready: boolean;
+  readonly readiness: Readiness;
 }
 
 const TOKEN_TTL_SECONDS = 3_600;
@@ -51,7 +51,7 @@ export class PodRunner {
   readonly #startedAtMs: number;
   #pod: Pod;
   #sidecar: Container | undefined;
-  #sidecarReady: boolean;
+  readonly #sidecarReadiness = new Readiness();
   #dirty = false;
   #writing: Promise<void> | undefined;
   #tasks: Promise<void>[] = [];
@@ -63,7 +63,7 @@ export class PodRunner {
     this.#deps = deps;
     this.#directory = join(deps.podDirectory, pod.metadata.uid ?? pod.metadata.name);
     this.#startedAtMs = deps.clock.wallMs();
-    this.#sidecarReady = deps.sidecar === undefined;
+    if (deps.sidecar === undefined) this.#sidecarReadiness.note(true);
   }
 
   get podIp(): string {
@@ -135,7 +135,12 @@ export class PodRunner {
               },
               { runDirectory, owner, clock, changed: () => this.#changed() },
             );
-      this.#containers.push({ spec, process: container, probe: probeOf(spec, this.#podIp), ready: false });
+      this.#containers.push({
+        spec,
+        process: container,
+        probe: probeOf(spec, this.#podIp),
+        readiness: new Readiness(),
+      });
     }
   }
 
@@ -212,22 +217,11 @@ export class PodRunner {
     const sidecarProbe: Probe = { kind: "http", host: this.#podIp, port: PORTS.admin, path: "/ready" };
     while (!signal.aborted) {
       let all = true;
-      for (const container of this.#containers) {
-        const running = container.process?.state.kind === "running";
-        const ready = running && (container.probe === undefined || (await passes(container.probe)));
-        if (ready !== container.ready) {
-          container.ready = ready;
-          this.#changed();
-        }
-        all &&= ready;
+      for (const { process, probe, readiness } of this.#containers) {
+        all = (await this.#probe(process, probe, readiness)) && all;
       }
       if (this.#sidecar !== undefined) {
-        const ready = this.#sidecar.state.kind === "running" && (await passes(sidecarProbe));
-        if (ready !== this.#sidecarReady) {
-          this.#sidecarReady = ready;
-          this.#changed();
-        }
-        all &&= ready;
+        all = (await this.#probe(this.#sidecar, sidecarProbe, this.#sidecarReadiness)) && all;
       }
       try {
         await sleep(this.#deps.clock, all ? READY_PROBE_MS : PROBE_MS, signal);
@@ -237,11 +231,19 @@ export class PodRunner {
     }
   }
 
+  /** Probes once and notes it; whether the probe passed. */
+  async #probe(process: Container | undefined, probe: Probe | undefined, readiness: Readiness): Promise<boolean> {
+    const passed = process?.state.kind === "running" && (probe === undefined || (await passes(probe)));
+    const before = readiness.ready;
+    readiness.note(passed);
+    if (process?.state.kind !== "running") readiness.lose();
+    if (readiness.ready !== before) this.#changed();
+    return passed;
+  }
+
   #changed(): void {
-    for (const container of this.#containers) {
-      if (container.process?.state.kind !== "running") container.ready = false;
-    }
-    if (this.#sidecar !== undefined && this.#sidecar.state.kind !== "running") this.#sidecarReady = false;
+    for (const { process, readiness } of this.#containers) if (process?.state.kind !== "running") readiness.lose();
+    if (this.#sidecar !== undefined && this.#sidecar.state.kind !== "running") this.#sidecarReadiness.lose();
     this.#dirty = true;
     this.#writing ??= this.#writeStatus().finally(() => {
       this.#writing = undefined;
@@ -257,7 +259,7 @@ export class PodRunner {
         podIp: this.#podIp,
         hostIp,
         startedAtMs: this.#startedAtMs,
-        sidecarReady: this.#sidecarReady,
+        sidecarReady: this.#sidecarReadiness.ready,
         containers: this.#containers.map((c) => this.#viewOf(c)),
       };
       const status = podStatus(view, this.#pod.status, clock.wallMs());
@@ -274,7 +276,7 @@ export class PodRunner {
   }
 
   #viewOf(container: PodContainerState): ContainerView {
-    const { spec, process, ready } = container;
+    const { spec, process, readiness } = container;
     const message = `no container runtime here: image "${spec.image}" is none of the samples and the container names no command`;
     const missing: ContainerState = { kind: "waiting", reason: "ErrImagePull", message };
     return {
@@ -283,7 +285,7 @@ export class PodRunner {
       state: process?.state ?? missing,
       lastState: process?.lastState,
       restarts: process?.restarts ?? 0,
-      ready,
+      ready: readiness.ready,
     };
   }
 }
