@@ -1,4 +1,4 @@
-/** Health of a link as heartbeats show it. Only `dead` takes no traffic; `recovering` takes its ramp's share. */
+/** Health of a link as heartbeats show it. Only `dead` takes no traffic while there is another way; `recovering` takes its ramp's share. */
 export type LinkHealth = "unknown" | "alive" | "suspect" | "dead" | "recovering";
 
 /** Where a cluster's gateway is reached. */

@@ -102,12 +102,12 @@ export class Service {
     for (const group of this.#groups) for (const endpoint of group.endpoints) endpoint.pool.destroy();
   }
 
-  /** For a log: what of each group could take a request. */
+  /** For a log: what of each group could take a request; bounded. */
   describe(): readonly object[] {
-    return this.#groups.map(({ cluster, ready, endpoints, gateways }) => ({
+    return this.#groups.slice(0, 8).map(({ cluster, ready, endpoints, gateways }) => ({
       cluster,
       link: this.#deps.links().get(cluster)?.health,
-      ready: ready.map(({ spec, breaker }) => `${spec.id} ${breaker.state}`),
+      ready: ready.slice(0, 8).map(({ spec, breaker }) => `${spec.id} ${breaker.state}`),
       endpoints: endpoints.length,
       gateways: gateways.map(({ host, port, breaker }) => `${host}:${port} ${breaker.state}`),
     }));
