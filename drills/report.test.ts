@@ -19,7 +19,7 @@ const facts = {
   perSecond: 100,
   faultMs: 2_000,
   lost: "west",
-  slo: DEFAULT_SLO,
+  slo: { ...DEFAULT_SLO, p99Ms: 500 },
 };
 
 describe("analyse()", () => {

@@ -47,7 +47,7 @@ export function registerDrill(program: Command, context: VerbContext): void {
       .option("--client <ns/pod>", "pod through whose sidecar the traffic goes", "shop/client")
       .option("--cluster <name>", "cluster-loss: the local cluster to kill")
       .option("--rate <n>", "requests per second", wholeNumber(1, 2_000), 200)
-      .option("--slo <text>", "what must hold, such as failures=0,p99=500ms,shift=2s", parseSlo)
+      .option("--slo <text>", "what must hold (default: failures=0,p99=1s,shift=2s)", parseSlo)
       .option("--warm-up <duration>", "traffic before the fault", durationMs, 2_000)
       .option("--hold <duration>", "how long the fault lasts (cluster-loss)", durationMs, 3_000)
       .option("--return <duration>", "how long traffic may take to come back", durationMs, 45_000),
