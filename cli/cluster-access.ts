@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { localKubeconfig, meshHome } from "../clusters/layout.ts";
 import { areLocalClustersUp } from "../clusters/local-state.ts";
-import { SYSTEM_NAMESPACE } from "../core/defaults.ts";
+import { SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../core/defaults.ts";
 import { hasCode, MeshError } from "../core/errors.ts";
 import { parseTrustDomain, type TrustDomain } from "../core/identity.ts";
 import type { KubeClient } from "../kube/client.ts";
@@ -82,7 +82,7 @@ export async function accessMesh(options: ContextOptions, env: NodeJS.ProcessEnv
   );
   let trust: ConfigMap | undefined;
   try {
-    trust = await access.kube.get<ConfigMap>(CONFIG_MAPS, "causeway-trust", SYSTEM_NAMESPACE);
+    trust = await access.kube.get<ConfigMap>(CONFIG_MAPS, TRUST_CONFIG_MAP, SYSTEM_NAMESPACE);
   } catch (error) {
     throw hasCode(error, "KUBE_NOT_FOUND") ? missing : error;
   }

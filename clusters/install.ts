@@ -1,13 +1,12 @@
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
 import { type Clock, sleep, systemClock } from "../core/clock.ts";
 import { LABELS } from "../core/defaults.ts";
 import { hasCode, MeshError } from "../core/errors.ts";
 import type { KubeClient, KubeObject, ResourceType } from "../kube/client.ts";
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SERVICE_ACCOUNTS } from "../kube/resources.ts";
+import { packageRoot } from "./node/images.ts";
 
 const CRD_FILES = ["crd-links.yaml", "crd-serviceexports.yaml", "crd-serviceimports.yaml"];
 const ROLE_FILES = ["install.yaml"];
@@ -70,19 +69,14 @@ export async function installManifests(kube: KubeClient, options: InstallOptions
 export async function readManifests(files: readonly string[] = [...CRD_FILES, ...ROLE_FILES]): Promise<KubeObject[]> {
   const objects: KubeObject[] = [];
   for (const file of files) {
-    for (const document of parseAllDocuments(await readFile(join(manifestRoot(), file), "utf8"))) {
+    for (const document of parseAllDocuments(
+      await readFile(join(packageRoot(), "clusters", "manifests", file), "utf8"),
+    )) {
       if (document.errors[0] !== undefined) throw document.errors[0];
       objects.push(document.toJS() as KubeObject);
     }
   }
   return objects;
-}
-
-/** Where the manifests are: beside this file in a checkout, at the package root once compiled to dist/. */
-function manifestRoot(): string {
-  const here = dirname(fileURLToPath(import.meta.url));
-  const beside = join(here, "manifests");
-  return existsSync(beside) ? beside : join(here, "..", "..", "clusters", "manifests");
 }
 
 async function converge(kube: KubeClient, desired: KubeObject, result: InstallResult): Promise<void> {

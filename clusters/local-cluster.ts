@@ -1,7 +1,6 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { parseAllDocuments } from "yaml";
 import { type Clock, sleep } from "../core/clock.ts";
 import { PORTS } from "../core/defaults.ts";
 import { errorText, hasCode, MeshError } from "../core/errors.ts";
@@ -20,7 +19,6 @@ import {
 import { adminCredentialsPath, roleAdmins } from "./cluster-processes.ts";
 import { type ClusterLayout, localKubeconfig } from "./layout.ts";
 import { type LocalState, removeLocalState, SUPERVISOR, supervisorOf } from "./local-state.ts";
-import { packageRoot } from "./node/images.ts";
 import { passes } from "./node/probe.ts";
 import type { ProcessCommand } from "./node/sidecar-settings.ts";
 import { isRunning, ownedProcesses, runningRecords, signalRecord, spawnRecorded } from "./process-record.ts";
@@ -126,12 +124,6 @@ export async function publishContexts(
   current: string,
 ): Promise<void> {
   await writeKubeconfig(localKubeconfig(home), entries, current);
-}
-
-/** Objects of a manifest that ships with the package. */
-export function manifestObjects(name: string): KubeObject[] {
-  const text = readFileSync(join(packageRoot(), "clusters", "manifests", name), "utf8");
-  return parseAllDocuments(text).map((document) => document.toJS() as KubeObject);
 }
 
 /** Waits until every role answers /ready. */

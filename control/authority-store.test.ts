@@ -1,18 +1,12 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "../core/clock.ts";
-import { SYSTEM_NAMESPACE } from "../core/defaults.ts";
+import { SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../core/defaults.ts";
 import { hasCode } from "../core/errors.ts";
 import { defaultTrustDomain } from "../core/identity.ts";
 import { silentLog } from "../core/log.ts";
 import { CONFIG_MAPS, type ConfigMap, NAMESPACES, SECRETS, type Secret } from "../kube/resources.ts";
 import { FakeKube } from "../test/support/fake-kube.ts";
-import {
-  type AuthorityStoreOptions,
-  CA_ROOT_SECRET,
-  CA_SECRET,
-  loadAuthority,
-  TRUST_CONFIG_MAP,
-} from "./authority-store.ts";
+import { type AuthorityStoreOptions, CA_ROOT_SECRET, CA_SECRET, loadAuthority } from "./authority-store.ts";
 
 const DAY_MS = 24 * 3_600_000;
 

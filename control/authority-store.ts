@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
-import { SYSTEM_NAMESPACE } from "../core/defaults.ts";
+import { SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../core/defaults.ts";
 import { asMeshError, hasCode, MeshError } from "../core/errors.ts";
 import type { TrustDomain } from "../core/identity.ts";
 import type { Log } from "../core/log.ts";
@@ -23,7 +23,6 @@ import { apiVersionOf, CONFIG_MAPS, type ConfigMap, SECRETS, type Secret } from 
 /** Names in the system namespace. */
 export const CA_SECRET = "causeway-ca";
 export const CA_ROOT_SECRET = "causeway-ca-root";
-export const TRUST_CONFIG_MAP = "causeway-trust";
 
 /** An issuer is replaced when this share of its life is over. */
 const RENEW_ISSUER_AT = 0.7;

@@ -40,6 +40,9 @@ export const LABELS = {
   proxyPort: "causeway.dev/proxy-port",
 } as const;
 
+/** ConfigMap in the system namespace with the cluster's root, trust domain and name; all of it public. */
+export const TRUST_CONFIG_MAP = "causeway-trust";
+
 /** EndpointSlice `endpointslice.kubernetes.io/managed-by` of our slices. */
 export const SLICE_MANAGER = "mirror.causeway.dev";
 

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { backoffMs, RECONNECT } from "../../core/backoff.ts";
 import { type Clock, sleep } from "../../core/clock.ts";
-import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
+import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../../core/defaults.ts";
 import { errorText, hasCode, MeshError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { KubeClient } from "../../kube/client.ts";
@@ -12,8 +12,6 @@ import {
   NAMESPACES,
   SERVICE_ACCOUNTS as SERVICE_ACCOUNT_TYPE,
 } from "../../kube/resources.ts";
-
-const TRUST = "causeway-trust";
 
 /** Tries until it succeeds; what cannot get better by itself is thrown at once. @throws MeshError ABORTED, KUBE_DENIED */
 export async function untilDone<T>(
@@ -51,7 +49,7 @@ export async function ensureFoundation(kube: KubeClient): Promise<void> {
   } catch (error) {
     if (hasCode(error, "KUBE_DENIED")) {
       // Control has no business with Links, but with this.
-      await kube.get(CONFIG_MAPS, TRUST, SYSTEM_NAMESPACE);
+      await kube.get(CONFIG_MAPS, TRUST_CONFIG_MAP, SYSTEM_NAMESPACE);
       return;
     }
     if (!hasCode(error, "KUBE_NOT_FOUND")) throw error;
@@ -73,7 +71,7 @@ async function createIfAllowed(create: () => Promise<unknown>): Promise<void> {
 
 /** The cluster's root as control published it, DER. @throws MeshError NOT_INSTALLED before it has */
 export async function publishedRoots(kube: KubeClient): Promise<Uint8Array[]> {
-  const trust = await kube.get<ConfigMap>(CONFIG_MAPS, TRUST, SYSTEM_NAMESPACE);
+  const trust = await kube.get<ConfigMap>(CONFIG_MAPS, TRUST_CONFIG_MAP, SYSTEM_NAMESPACE);
   const pem = trust?.data?.["root.crt"];
   if (pem === undefined)
     throw new MeshError("NOT_INSTALLED", "Cannot find the cluster's root: control has not published it yet.");

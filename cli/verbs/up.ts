@@ -1,11 +1,10 @@
 import type { Command } from "commander";
 import { hasRedis } from "../../clusters/cluster-processes.ts";
-import { installManifests } from "../../clusters/install.ts";
+import { installManifests, readManifests } from "../../clusters/install.ts";
 import { type ClusterLayout, clusterLayout, localKubeconfig, meshHome, octetOf } from "../../clusters/layout.ts";
 import {
   apiServerReady,
   createIfAbsent,
-  manifestObjects,
   publishContexts,
   removeCluster,
   removeHome,
@@ -158,7 +157,7 @@ function stepsOf(layout: ClusterLayout, deps: StepDeps): Step[] {
         if (!apps) return say("none");
         const files = cluster === client ? ["sample-web.yaml", "sample-client.yaml"] : ["sample-web.yaml"];
         const target = await kube();
-        for (const object of files.flatMap(manifestObjects)) await createIfAbsent(target, object);
+        for (const object of await readManifests(files)) await createIfAbsent(target, object);
         say(files.map((file) => file.replace(/^sample-|\.yaml$/g, "")).join(", "));
       },
     },

@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { type Clock, every, sleep } from "../../core/clock.ts";
-import { LABELS, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
+import { LABELS, SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../../core/defaults.ts";
 import { errorText, MeshError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { Informer, KubeClient, KubeObject } from "../../kube/client.ts";
@@ -178,7 +178,7 @@ class NodeAgent {
     const { kube, mesh, control, logLevel, clock, log } = this.#options;
     for (let attempt = 0; ; attempt++) {
       try {
-        const trust = await kube.get<ConfigMap>(CONFIG_MAPS, "causeway-trust", SYSTEM_NAMESPACE);
+        const trust = await kube.get<ConfigMap>(CONFIG_MAPS, TRUST_CONFIG_MAP, SYSTEM_NAMESPACE);
         const trustPem = trust?.data?.["root.crt"];
         const trustDomain = trust?.data?.["trustDomain"];
         if (trustPem !== undefined && trustDomain !== undefined)

@@ -5,6 +5,7 @@ import { asMeshError, hasCode, MeshError } from "../../core/errors.ts";
 import { identityOf, parseTrustDomain } from "../../core/identity.ts";
 import type { GatewayAddress } from "../../core/link.ts";
 import type { TrustBundle } from "../../core/trust-bundle.ts";
+import { rootFingerprint } from "../../identity/certificate.ts";
 import { GRPC_CLIENT_OPTIONS, serverAuthChannelCredentials } from "../../identity/grpc-channel.ts";
 import { meshErrorOf } from "../../identity/grpc-status.ts";
 import { pinnedRoot } from "../../identity/pinned-root.ts";
@@ -14,7 +15,7 @@ import type { JoinRequest } from "../../protos/gen/causeway/federation/v1/JoinRe
 import type { JoinResponse__Output } from "../../protos/gen/causeway/federation/v1/JoinResponse.ts";
 import { loadFederation } from "../../protos/load.ts";
 import { federationAuthority, parseGatewayAddress } from "./gateway-address.ts";
-import { certificateFingerprint, type JoinToken } from "./join-token.ts";
+import type { JoinToken } from "./join-token.ts";
 import { LIMITS } from "./limits.ts";
 import type { JoinedLink } from "./link-record.ts";
 import { readBundleMessage } from "./wire.ts";
@@ -145,7 +146,7 @@ function readResponse(token: JoinToken, response: JoinResponse__Output, epoch: b
     cluster: token.cluster,
     trustDomain: parseTrustDomain(token.trustDomain),
   });
-  if (!bundle.x509Authorities.some((der) => certificateFingerprint(der) === token.rootFingerprint)) {
+  if (!bundle.x509Authorities.some((der) => rootFingerprint(der) === token.rootFingerprint)) {
     throw new MeshError(
       "PIN_MISMATCH",
       `Cannot join ${token.cluster}: its bundle lacks the root that the token names.`,

@@ -4,6 +4,7 @@ import { SYSTEM_NAMESPACE } from "../../core/defaults.ts";
 import { MeshError } from "../../core/errors.ts";
 import { defaultTrustDomain } from "../../core/identity.ts";
 import { silentLog } from "../../core/log.ts";
+import { rootFingerprint as fingerprintOf } from "../../identity/certificate.ts";
 import { encodeBundle } from "../../identity/trust-state.ts";
 import { LINKS, type Link, NAMESPACES, SECRETS, type Secret } from "../../kube/resources.ts";
 import type { JoinRequest__Output } from "../../protos/gen/causeway/federation/v1/JoinRequest.ts";
@@ -11,7 +12,7 @@ import type { TrustBundle__Output } from "../../protos/gen/causeway/identity/v1/
 import { FakeKube } from "../../test/support/fake-kube.ts";
 import { createTestMesh, type TestMesh } from "../../test/support/mesh-identity.ts";
 import { JoinServer } from "./join-server.ts";
-import { certificateFingerprint, createJoinToken, type JoinToken, parseJoinToken } from "./join-token.ts";
+import { createJoinToken, type JoinToken, parseJoinToken } from "./join-token.ts";
 
 describe("JoinServer", () => {
   const clock = new ManualClock(Date.now());
@@ -36,7 +37,7 @@ describe("JoinServer", () => {
   });
 
   const token = async (over: { ttlMs?: number; forCluster?: string } = {}): Promise<JoinToken> => {
-    const rootFingerprint = certificateFingerprint(meshes.east.root.certificate.raw);
+    const rootFingerprint = fingerprintOf(meshes.east.root.certificate.raw);
     const base = { cluster: "east", trustDomain: "east.mesh", gateways, rootFingerprint, nowMs: clock.wallMs() };
     const { text, manifest } = createJoinToken({ ...base, ...over });
     await kube.create(SECRETS, manifest);

@@ -7,6 +7,7 @@ import type { GatewayAddress } from "../../core/link.ts";
 import type { Log } from "../../core/log.ts";
 import { parseClusterName } from "../../core/mirror-name.ts";
 import type { TrustBundle } from "../../core/trust-bundle.ts";
+import { rootFingerprint } from "../../identity/certificate.ts";
 import { encodeBundle } from "../../identity/trust-state.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { LINKS, type Link, SECRETS, type Secret } from "../../kube/resources.ts";
@@ -14,7 +15,6 @@ import type { JoinRequest__Output } from "../../protos/gen/causeway/federation/v
 import type { JoinResponse } from "../../protos/gen/causeway/federation/v1/JoinResponse.ts";
 import { parseGatewayAddress } from "./gateway-address.ts";
 import {
-  certificateFingerprint,
   isJoinSecret,
   isJoinTokenId,
   type JoinTokenRecord,
@@ -188,7 +188,7 @@ export class JoinServer {
           cluster: caller.cluster,
           trustDomain,
           gateways: caller.gateways.map((gateway) => ({ ...gateway })),
-          rootFingerprint: certificateFingerprint(x509Authorities[0] ?? new Uint8Array()),
+          rootFingerprint: rootFingerprint(x509Authorities[0] ?? new Uint8Array()),
           dial: false,
           import: request.offersExport,
           export: request.wantsImport,

@@ -46,11 +46,6 @@ export interface JoinTokenRecord {
   readonly usedBy?: { readonly cluster: string; readonly bundleHash: string };
 }
 
-/** "sha256:<64 hex>" of a certificate, DER. */
-export function certificateFingerprint(der: Uint8Array): string {
-  return `sha256:${createHash("sha256").update(der).digest("hex")}`;
-}
-
 /** Name of the Secret that holds the record of token `id`. */
 export function joinSecretName(id: string): string {
   return `causeway-join-${id}`;

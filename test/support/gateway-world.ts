@@ -4,9 +4,10 @@ import { defaultTrustDomain } from "../../core/identity.ts";
 import { type Log, silentLog } from "../../core/log.ts";
 import { seededRandom } from "../../core/random.ts";
 import type { LocalEndpoint, LocalService } from "../../core/service.ts";
-import { certificateFingerprint, createJoinToken } from "../../gateway/federation/join-token.ts";
+import { createJoinToken } from "../../gateway/federation/join-token.ts";
 import { type Gateway, type GatewayDeps, startGateway } from "../../gateway/gateway.ts";
 import type { RouteTable } from "../../gateway/route-table.ts";
+import { rootFingerprint } from "../../identity/certificate.ts";
 import { LINKS, type Link, NAMESPACES, SECRETS, type Secret } from "../../kube/resources.ts";
 import {
   LOCAL_BUNDLE,
@@ -132,7 +133,7 @@ export class GatewayWorld {
   }
 
   get rootFingerprint(): string {
-    return certificateFingerprint(this.mesh.root.certificate.raw);
+    return rootFingerprint(this.mesh.root.certificate.raw);
   }
 
   /** A token of this cluster, its record stored. */
