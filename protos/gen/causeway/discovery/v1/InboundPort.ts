@@ -14,6 +14,19 @@ export interface InboundPort {
   'peerTrustDomains'?: (string)[];
   'namespace'?: (string);
   'service'?: (string);
+  /**
+   * Requests a second of one client identity, and how many may come at once; 0: no limit.
+   */
+  'rateLimit'?: (number);
+  'rateBurst'?: (number);
+  /**
+   * Requests that may be under way at the app; 0: the proxy's own limit.
+   */
+  'maxInFlight'?: (number);
+  /**
+   * Unix socket on which the app takes connections for this port; empty: TCP.
+   */
+  'appSocket'?: (string);
 }
 
 export interface InboundPort__Output {
@@ -29,4 +42,17 @@ export interface InboundPort__Output {
   'peerTrustDomains': (string)[];
   'namespace': (string);
   'service': (string);
+  /**
+   * Requests a second of one client identity, and how many may come at once; 0: no limit.
+   */
+  'rateLimit': (number);
+  'rateBurst': (number);
+  /**
+   * Requests that may be under way at the app; 0: the proxy's own limit.
+   */
+  'maxInFlight': (number);
+  /**
+   * Unix socket on which the app takes connections for this port; empty: TCP.
+   */
+  'appSocket': (string);
 }

@@ -1,6 +1,9 @@
 // Original file: protos/causeway/discovery/v1/discovery.proto
 
 import type { PriorityGroup as _causeway_discovery_v1_PriorityGroup, PriorityGroup__Output as _causeway_discovery_v1_PriorityGroup__Output } from '../../../causeway/discovery/v1/PriorityGroup.ts';
+import type { RouteRule as _causeway_discovery_v1_RouteRule, RouteRule__Output as _causeway_discovery_v1_RouteRule__Output } from '../../../causeway/discovery/v1/RouteRule.ts';
+import type { Timeouts as _causeway_discovery_v1_Timeouts, Timeouts__Output as _causeway_discovery_v1_Timeouts__Output } from '../../../causeway/discovery/v1/Timeouts.ts';
+import type { RetryPolicy as _causeway_discovery_v1_RetryPolicy, RetryPolicy__Output as _causeway_discovery_v1_RetryPolicy__Output } from '../../../causeway/discovery/v1/RetryPolicy.ts';
 
 // Original file: protos/causeway/discovery/v1/discovery.proto
 
@@ -62,6 +65,28 @@ export interface ServiceState {
    * A clusterset name: fall over from group to group. Otherwise there is one group.
    */
   'federated'?: (boolean);
+  /**
+   * Rules of the HTTPRoutes and GRPCRoutes attached to the service, best first: the first that matches a request
+   * applies, and where there are rules but none matches, the answer is 404. No rules: all goes to `groups`.
+   */
+  'routes'?: (_causeway_discovery_v1_RouteRule)[];
+  /**
+   * Of the Service, for requests that no rule has settings of its own for.
+   */
+  'timeouts'?: (_causeway_discovery_v1_Timeouts | null);
+  'retry'?: (_causeway_discovery_v1_RetryPolicy | null);
+  /**
+   * Seconds for which a client is kept at one endpoint (sessionAffinity: ClientIP); 0: none.
+   */
+  'affinitySeconds'?: (number);
+  /**
+   * Endpoints in the proxy's own zone first (trafficDistribution: PreferClose, PreferSameZone).
+   */
+  'preferZone'?: (boolean);
+  /**
+   * A connection to an endpoint serves no new request after this long; 0: for ever.
+   */
+  'maxConnectionAgeMs'?: (number);
 }
 
 export interface ServiceState__Output {
@@ -85,4 +110,26 @@ export interface ServiceState__Output {
    * A clusterset name: fall over from group to group. Otherwise there is one group.
    */
   'federated': (boolean);
+  /**
+   * Rules of the HTTPRoutes and GRPCRoutes attached to the service, best first: the first that matches a request
+   * applies, and where there are rules but none matches, the answer is 404. No rules: all goes to `groups`.
+   */
+  'routes': (_causeway_discovery_v1_RouteRule__Output)[];
+  /**
+   * Of the Service, for requests that no rule has settings of its own for.
+   */
+  'timeouts': (_causeway_discovery_v1_Timeouts__Output | null);
+  'retry': (_causeway_discovery_v1_RetryPolicy__Output | null);
+  /**
+   * Seconds for which a client is kept at one endpoint (sessionAffinity: ClientIP); 0: none.
+   */
+  'affinitySeconds': (number);
+  /**
+   * Endpoints in the proxy's own zone first (trafficDistribution: PreferClose, PreferSameZone).
+   */
+  'preferZone': (boolean);
+  /**
+   * A connection to an endpoint serves no new request after this long; 0: for ever.
+   */
+  'maxConnectionAgeMs': (number);
 }
