@@ -1,47 +1,36 @@
-// Requests of the app: which service, which endpoint, and what to do when that does not work.
-import type { MeshError } from "../../core/errors.ts";
+// HTTP/1.1 requests of the app: which service they are for, and how they use connections.
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { Endpoint } from "../balance/endpoint.ts";
-import { observe } from "../balance/peak-ewma.ts";
-import { parseAuthority, splitAbsolute } from "../http1/authority.ts";
+import { splitAbsolute } from "../http1/authority.ts";
 import { ClientConnection, type TryFailure } from "../http1/client-connection.ts";
-import type { Refusal, RequestHandler, ServedRequest, Verdict } from "../http1/engine.ts";
+import type { RequestHandler, ServedRequest, Verdict } from "../http1/engine.ts";
 import { CONNECT, type Head, OPTIONS } from "../http1/head.ts";
 import { errorOf, preferOf, RETRIES_LEFT_DIGIT, RETRIES_LEFT_FIELD, retriesLeftOf } from "../http1/our-fields.ts";
 import { HTTP1 } from "../preface.ts";
-import { admit, fail, release, succeed } from "../resilience/breaker.ts";
-import { deposit, withdraw } from "../resilience/retry-budget.ts";
-import {
-  attemptsAfterPause,
-  isFailedTry,
-  MAX_TRIES,
-  neverDelivered,
-  pauseMs,
-  retryOf,
-} from "../resilience/retry-policy.ts";
-import { dial } from "./dial.ts";
 import type { OutboundDeps, OutboundState } from "./outbound-state.ts";
-import { refusalFor } from "./refusals.ts";
-import type { Entry } from "./service-table.ts";
+import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";
+import { type DialGate, type RequestProtocol, Tries } from "./tries.ts";
 import { openTunnel } from "./tunnel.ts";
 
 type Connection = ServedRequest<OutboundState>;
 
 const NO_FIELDS = Buffer.alloc(0);
 
-function badRequest(message: string): Refusal {
-  return { status: 400, code: "PROXY_BAD_REQUEST", message: `Cannot read the request: ${message}.` };
-}
-
-export class OutboundHandler implements RequestHandler<OutboundState> {
+export class OutboundHandler implements RequestHandler<OutboundState>, RequestProtocol<Connection> {
+  readonly preface = HTTP1;
   readonly #deps: OutboundDeps;
+  readonly #tries: Tries<Connection>;
 
   constructor(deps: OutboundDeps) {
     this.#deps = deps;
+    this.#tries = new Tries({ ...deps, log: deps.engine.log }, this);
   }
 
+  // --- which service
+
   route(connection: Connection, head: Head, b: Buffer): Verdict {
-    const { rewrite } = this.#deps.engine;
+    const { engine, services } = this.#deps;
+    const { rewrite } = engine;
     const { state } = connection;
     state.row = this.#deps.unknownRow;
     state.service = undefined;
@@ -65,271 +54,79 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
       rewrite.host = state.text === text ? state.host : Buffer.from(text, "latin1");
     }
     const known = state.text === text && state.entry?.gone === false ? state.entry : undefined;
-    const entry = known ?? this.#lookup(text, port);
-    if (entry === undefined) return badRequest("its authority is malformed");
+    const entry = known ?? lookUp(services, text, port);
     if ("status" in entry) return entry;
     const { service } = entry;
-    if (service === undefined) return this.#unanswered(connection, entry);
+    if (service === undefined) return awaitAnswer(services, entry, () => connection.again()) ?? "wait";
     state.text = text;
     state.host = rewrite.host ?? Buffer.from(text, "latin1");
     state.entry = entry;
     entry.lastUsedMs = connection.startMs;
-    if (service.spec.kind === "notFound") {
-      return {
-        status: 503,
-        code: "PROXY_UNKNOWN_SERVICE",
-        message: `Cannot reach ${entry.authority}: no such service here. Check the name, or export it.`,
-      };
+    if (service.spec.kind === "notFound") return notFound(entry);
+    if (head.method === CONNECT) {
+      state.service = service;
+      return "tunnel";
     }
-    state.service = service;
-    state.tried.length = 0;
-    state.attempts = 0;
-    state.pauses = 0;
-    state.refusal = undefined;
-    state.dialError = undefined;
-    if (head.method === CONNECT) return "tunnel";
-    state.retriesLeft = Math.min(MAX_TRIES - 1, retriesLeftOf(head, b) ?? MAX_TRIES - 1);
-    state.prefer = service.spec.federated ? preferOf(head, b) : "";
+    this.#tries.begin(connection, service, retriesLeftOf(head, b), preferOf(head, b));
     rewrite.added = service.spec.kind === "external" ? NO_FIELDS : RETRIES_LEFT_FIELD;
-    deposit(service.budget, connection.startMs);
     return "routed";
   }
 
-  #lookup(text: string, defaultPort: number): Entry | Refusal | undefined {
-    const authority = parseAuthority(text, defaultPort);
-    if (authority === undefined) return undefined;
-    const entry = this.#deps.services.lookup(authority.key);
-    if (entry !== undefined) return entry;
-    return { status: 503, code: "PROXY_OVERLOADED", message: "Cannot look the name up: too many names are in use." };
-  }
-
-  #unanswered(connection: Connection, entry: Entry): Verdict {
-    if (entry.expired) {
-      return {
-        status: 503,
-        code: "PROXY_TIMEOUT",
-        message: `Cannot look ${entry.authority} up: control does not answer. Check mesh serve.`,
-      };
-    }
-    this.#deps.services.wait(entry.authority, () => connection.again());
-    return "wait";
-  }
-
   dispatch(connection: Connection): void {
-    const { state } = connection;
-    const { service } = state;
-    if (service === undefined) return;
-    const nowMs = this.#deps.clock.nowMs();
-    const endpoint = service.choose(state.tried, state.attempts >= 2, state.prefer);
-    if (endpoint === undefined) {
-      this.#giveUp(connection);
-      return;
-    }
-    state.attempts++;
-    state.endpoint = endpoint;
-    state.row = endpoint.row;
-    state.tryStartMs = nowMs;
-    endpoint.load.pending++;
-    admit(endpoint.breaker, nowMs);
-    if (service.spec.kind !== "external")
-      connection.held[connection.headLength - RETRIES_LEFT_DIGIT] = 48 + state.retriesLeft;
+    this.#tries.dispatch(connection);
+  }
+
+  // --- which connection
+
+  gate(endpoint: Endpoint): DialGate {
+    return endpoint.pool;
+  }
+
+  reuse(connection: Connection, endpoint: Endpoint): boolean {
     const pooled = endpoint.pool.acquire();
-    if (pooled !== undefined) {
-      connection.attach(pooled);
-      return;
-    }
-    if (!endpoint.pool.mayDial) {
-      state.dialing = endpoint.pool.wait(() => this.#chooseAgain(connection));
-      return;
-    }
-    const ended = endpoint.pool.dialBegins();
-    const cancel = dial(
-      this.#deps,
-      service,
-      endpoint,
-      HTTP1,
-      (stream) => {
-        ended();
-        this.#connected(connection, endpoint, stream);
-      },
-      (error, blame) => {
-        ended();
-        this.#unconnected(connection, error, blame);
-      },
-    );
-    state.dialing = () => {
-      ended();
-      cancel();
-    };
+    if (pooled === undefined) return false;
+    this.#send(connection, pooled);
+    return true;
   }
 
-  /** What was waited for may be had now, or the endpoint may have broken meanwhile: as if nothing had been chosen. */
-  #chooseAgain(connection: Connection): void {
-    const { state } = connection;
-    state.dialing = undefined;
-    this.#unjudged(state);
-    state.attempts--;
-    this.dispatch(connection);
-  }
-
-  #connected(connection: Connection, endpoint: Endpoint, stream: ByteStream): void {
-    connection.state.dialing = undefined;
+  adopt(connection: Connection, endpoint: Endpoint, stream: ByteStream): void {
     const made = new ClientConnection(stream, endpoint.pool, this.#deps.engine.responseHead);
     const { metrics } = this.#deps;
     metrics.opened(endpoint.row);
     made.onGone = () => metrics.closed(endpoint.row);
     endpoint.pool.add(made);
-    connection.attach(made);
+    this.#send(connection, made);
   }
 
-  #unconnected(connection: Connection, error: MeshError, blame: "endpoint" | "gateway"): void {
-    const { state } = connection;
-    state.dialing = undefined;
-    state.dialError = error;
-    this.#deps.engine.log.debug("outbound.connect.failed", {
-      authority: state.service?.authority,
-      endpoint: state.endpoint?.spec.id,
-      cluster: state.endpoint?.group.cluster,
-      attempt: state.attempts,
-      blame,
-      code: error.code,
-      error: error.message,
-    });
-    this.#tryFailed(connection, "connect", blame === "endpoint");
+  #send(connection: Connection, on: ClientConnection): void {
+    const { service, retriesLeft } = connection.state;
+    if (service?.spec.kind !== "external")
+      connection.held[connection.headLength - RETRIES_LEFT_DIGIT] = 48 + retriesLeft;
+    connection.attach(on);
   }
+
+  // --- what came of it
 
   cancel(connection: Connection): void {
-    const { state } = connection;
-    state.dialing?.();
-    state.dialing = undefined;
-    this.#unjudged(state);
-  }
-
-  /** The try ended without a word on the endpoint; where it was the breaker's probe, the next one is. */
-  #unjudged(state: OutboundState): void {
-    const endpoint = this.#settle(state);
-    if (endpoint !== undefined) release(endpoint.breaker, this.#deps.clock.nowMs());
-  }
-
-  /** The try on the endpoint is over. */
-  #settle(state: OutboundState): Endpoint | undefined {
-    const { endpoint } = state;
-    if (endpoint === undefined) return undefined;
-    state.endpoint = undefined;
-    endpoint.load.pending--;
-    return endpoint;
+    this.#tries.cancel(connection);
   }
 
   rejects(connection: Connection, head: Head, b: Buffer): boolean {
-    const { state } = connection;
-    if (!this.trusted(connection)) return false;
-    const code = errorOf(head, b);
-    if (code === undefined || !isFailedTry(code)) return false;
-    state.refusal = code;
-    // Where it cannot be sent again the other proxy's own answer says best what is wrong.
-    return this.#verdict(connection, "refused") !== "no";
-  }
-
-  #verdict(connection: Connection, failure: TryFailure): "free" | "budgeted" | "no" {
-    const { attempts, retriesLeft, refusal: code } = connection.state;
-    const { idempotent, replayable } = connection;
-    return retryOf({ failure, code, idempotent, replayable, attempts, retriesLeft });
+    return this.#tries.turnsDown(connection, errorOf(head, b));
   }
 
   answered(connection: Connection, status: number): void {
-    const { endpoint, tryStartMs, refusal } = connection.state;
-    if (endpoint === undefined) return;
-    const nowMs = this.#deps.clock.nowMs();
-    observe(endpoint.load, nowMs - tryStartMs, nowMs);
-    if (status < 500) succeed(endpoint.breaker);
-    else this.#blame(endpoint, refusal !== undefined && neverDelivered({ failure: "refused", code: refusal }));
-  }
-
-  #blame(endpoint: Endpoint, decisive: boolean): void {
-    const { clock, random, engine } = this.#deps;
-    if (!fail(endpoint.breaker, decisive, clock.nowMs(), random)) return;
-    engine.log.info("breaker.open", {
-      endpoint: endpoint.spec.id,
-      identity: endpoint.spec.identity,
-      cluster: endpoint.group.cluster,
-    });
+    this.#tries.answered(connection, status < 500);
   }
 
   failed(connection: Connection, failure: TryFailure, used: ClientConnection): void {
     // One connection that was dead on arrival: the others that idled with it are hardly better.
     if (failure === "reset" && used.uses > 1) used.pool.dropIdle();
-    this.#tryFailed(connection, failure, failure !== "abandoned");
-  }
-
-  #tryFailed(connection: Connection, failure: TryFailure, blamed: boolean): void {
-    const { state } = connection;
-    const { service } = state;
-    const verdict = this.#verdict(connection, failure);
-    const endpoint = this.#settle(state);
-    if (endpoint !== undefined) {
-      const decisive = neverDelivered({ failure, code: state.refusal });
-      if (blamed) this.#blame(endpoint, decisive);
-      else release(endpoint.breaker, this.#deps.clock.nowMs());
-      // A gateway that takes no connection says nothing about the endpoint: another one may lead there.
-      if (blamed || failure === "abandoned") state.tried.push(endpoint);
-      else service?.unreached(endpoint, state.tried);
-    }
-    if (service === undefined || verdict === "no" || connection.closed) {
-      this.#giveUp(connection, failure);
-      return;
-    }
-    if (verdict === "budgeted") {
-      if (!withdraw(service.budget, this.#deps.clock.nowMs())) {
-        this.#deps.metrics.retryRefused(state.row);
-        this.#giveUp(connection, failure);
-        return;
-      }
-      state.retriesLeft--;
-    }
-    state.refusal = undefined;
-    this.#deps.metrics.retried(state.row);
-    this.dispatch(connection);
-  }
-
-  /** Ends the request, or has it wait where that is likely to help: for a federated service, and if no app saw it. */
-  #giveUp(connection: Connection, failure?: TryFailure): void {
-    const { state } = connection;
-    const { clock } = this.#deps;
-    const mayWait = state.service?.spec.federated === true && connection.replayable && !connection.closed;
-    const waitMs =
-      mayWait && (failure === undefined || failure === "connect")
-        ? pauseMs(state.pauses, clock.nowMs() - connection.startMs)
-        : 0;
-    if (waitMs > 0) {
-      state.pauses++;
-      state.attempts = attemptsAfterPause(state.attempts);
-      state.tried.length = 0;
-      state.dialing = clock.after(waitMs, () => {
-        state.dialing = undefined;
-        this.dispatch(connection);
-      });
-      return;
-    }
-    this.#deps.engine.log.debug("outbound.gave.up", {
-      authority: state.service?.authority,
-      failure,
-      attempts: state.attempts,
-      tried: state.tried.map(({ spec }) => spec.id),
-      groups: state.service?.describe(),
-    });
-    connection.fail(
-      refusalFor(
-        state.service?.authority ?? "",
-        failure ?? (state.dialError === undefined ? undefined : "connect"),
-        state,
-      ),
-    );
+    this.#tries.failed(connection, failure);
   }
 
   finished(connection: Connection, status: number): void {
-    const { state } = connection;
-    this.#unjudged(state);
-    this.#deps.metrics.request(state.row, status, this.#deps.clock.nowMs() - connection.startMs);
+    this.#tries.finished(connection, status);
   }
 
   tunnel(connection: Connection, early: Buffer): void {
@@ -341,7 +138,7 @@ export class OutboundHandler implements RequestHandler<OutboundState> {
   }
 
   trusted(connection: Connection): boolean {
-    return connection.state.endpoint !== undefined && connection.state.endpoint.spec.identity !== "";
+    return this.#tries.trusted(connection);
   }
 }
 
