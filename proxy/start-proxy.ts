@@ -16,6 +16,7 @@ import { listenInbound } from "./inbound/inbound-listener.ts";
 import { MeshTls } from "./mesh-tls.ts";
 import { listenAdmin } from "./observe/admin-server.ts";
 import { Metrics } from "./observe/metrics.ts";
+import { metricsText } from "./observe/metrics-text.ts";
 import { configView, gaugesText } from "./observe/proxy-state.ts";
 import { DiscoveryClient } from "./outbound/discovery-client.ts";
 import { listenOutbound } from "./outbound/outbound-listener.ts";
@@ -157,7 +158,7 @@ async function start(
       if (draining !== undefined) return "draining";
       return serving === undefined ? "waiting for a certificate" : undefined;
     },
-    metrics: () => metrics.text() + gaugesText(services, identity?.source.svid.notAfterMs ?? 0),
+    metrics: () => metricsText([{ labels: "", metrics }]) + gaugesText(services, identity?.source.svid.notAfterMs ?? 0),
     config: () => ({
       workload,
       controlAddress,

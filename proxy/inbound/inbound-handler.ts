@@ -66,6 +66,7 @@ export class InboundHandler implements RequestHandler<InboundState> {
     state.fresh = false;
     // Asked for each request: an export may end while a connection is open.
     if (!this.#deps.admission.allows(state.trustDomain, state.port)) {
+      this.#deps.metrics.denied(state.row);
       return {
         status: 403,
         code: "PROXY_DENIED",

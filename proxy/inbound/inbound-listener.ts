@@ -32,8 +32,10 @@ export async function listenInbound(deps: InboundListenerDeps): Promise<Listener
       settings: () => tls.server(),
       alpn: [MESH_ALPN],
       verify: (chain, socket) => tls.verify(chain, socket),
-      onRefused: (error, remoteAddress) =>
-        engine.log.debug("inbound.handshake.refused", { code: error.code, error: error.message, remoteAddress }),
+      onRefused: (error, remoteAddress) => {
+        deps.metrics.counter("inbound_tls_refused_total", `code="${error.code}"`).value++;
+        engine.log.debug("inbound.handshake.refused", { code: error.code, error: error.message, remoteAddress });
+      },
     },
     (stream, peer) => new Greeting(stream, peer.verified, deps, handler),
   );
@@ -100,17 +102,18 @@ class Greeting implements ByteStreamUser {
     const { port, protocol } = preface;
     const peer = this.#peer;
     const allowed = admission.allows(this.#trustDomain, port);
-    if (!allowed) engine.log.info("inbound.denied", { identity: peer, port });
-    if (!allowed && protocol === OPAQUE) {
-      this.#stream.destroy(undefined, true);
-      return;
-    }
     const row = metrics.row({
       direction: "inbound",
       authority: authorityOf(admission.serviceOf(port), port),
       peer,
       cluster: this.#trustDomain,
     });
+    if (!allowed) engine.log.info("inbound.denied", { identity: peer, port });
+    if (!allowed && protocol === OPAQUE) {
+      metrics.denied(row);
+      this.#stream.destroy(undefined, true);
+      return;
+    }
     metrics.opened(row);
     if (protocol === HTTP1) this.#serveHttp(port, row);
     else this.#serveOpaque(port, row);

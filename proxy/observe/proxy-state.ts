@@ -1,7 +1,7 @@
 import type { Endpoint } from "../balance/endpoint.ts";
 import type { Service } from "../balance/service.ts";
 import type { ServiceTable } from "../outbound/service-table.ts";
-import { escapeLabel } from "./metrics.ts";
+import { escapeLabel } from "./metrics-text.ts";
 
 function endpointState(endpoint: Endpoint): "ready" | "not_ready" | "broken" {
   if (endpoint.breaker.state !== "closed") return "broken";

@@ -246,8 +246,9 @@ export class Tries<R extends OutboundRequest> {
   }
 
   #blame(endpoint: Endpoint, decisive: boolean): void {
-    const { clock, random, log } = this.#deps;
+    const { clock, random, log, metrics } = this.#deps;
     if (!fail(endpoint.breaker, decisive, clock.nowMs(), random)) return;
+    metrics.breakerOpened(endpoint.row);
     log.info("breaker.open", {
       endpoint: endpoint.spec.id,
       identity: endpoint.spec.identity,
@@ -325,11 +326,11 @@ export class Tries<R extends OutboundRequest> {
     );
   }
 
-  /** The exchange is over; status 0: it was broken off. */
-  finished(request: R, status: number): void {
+  /** The exchange is over. Status 0: it was broken off; `grpcStatus` -1: it is not gRPC. */
+  finished(request: R, status: number, grpcStatus = -1): void {
     const { state } = request;
     this.#unjudged(state);
-    this.#deps.metrics.request(state.row, status, this.#deps.clock.nowMs() - request.startMs);
+    this.#deps.metrics.request(state.row, status, this.#deps.clock.nowMs() - request.startMs, grpcStatus);
   }
 
   /** Whether what answers is a proxy of the mesh, whose x-causeway-* fields count. */
