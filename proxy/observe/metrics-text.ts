@@ -1,4 +1,5 @@
-// Prometheus' text format 0.0.4, with names as Linkerd's where it has them.
+// What Metrics counted, as text, with names as Linkerd's where it has them.
+import { escapeLabel, type Families, joinLabels } from "./families.ts";
 import {
   BREAKER_OPENED,
   BUCKETS,
@@ -19,35 +20,12 @@ import {
 import { LATENCY_BOUNDS_MS, RESPONSE_COLUMNS, responseLabels } from "./responses.ts";
 import type { Rows } from "./rows.ts";
 
-/** Metrics of one of the workloads that a process serves; `labels` (`a="b"`) are put before all others. */
-export interface LabelledMetrics {
-  readonly labels: string;
-  readonly metrics: Metrics;
-}
-
-/** A label's value, escaped as the text format wants it. */
-export function escapeLabel(value: string): string {
-  return value.replace(/\\/g, "\\\\").replace(/"/g, '\\"').replace(/\n/g, "\\n");
-}
-
-/** Samples by metric, so that those of several workloads stand together, as the format wants it. */
-class Families {
-  readonly #families = new Map<string, string[]>();
-
-  of(name: string, type: string): string[] {
-    const known = this.#families.get(name);
-    if (known !== undefined) return known;
-    const lines = [`# TYPE ${name} ${type}`];
-    this.#families.set(name, lines);
-    return lines;
-  }
-
-  text(): string {
-    return [...this.#families.values(), [""]].flat().join("\n");
-  }
-}
-
-const PEER_COLUMNS: readonly (readonly [name: string, type: string, column: number, forConnections: boolean])[] = [
+const PEER_COLUMNS: readonly (readonly [
+  name: string,
+  type: "counter" | "gauge",
+  column: number,
+  forConnections: boolean,
+])[] = [
   ["tcp_open_total", "counter", OPENED, true],
   ["tcp_open_connections", "gauge", OPEN, true],
   ["tcp_read_bytes_total", "counter", READ, true],
@@ -58,27 +36,21 @@ const PEER_COLUMNS: readonly (readonly [name: string, type: string, column: numb
   ["inbound_http_authz_deny_total", "counter", DENIED, false],
 ];
 
-/** All that the workloads of a process have counted. */
-export function metricsText(sources: readonly LabelledMetrics[]): string {
-  const families = new Families();
-  for (const { labels: base, metrics } of sources) {
-    const { peers, routes } = metrics;
-    requests(families, "", peers, (labels) => joined(base, peerLabels(labels)));
-    requests(families, "route_", routes, (labels) => joined(base, routeLabels(labels)));
-    for (const [row, labels] of peers.labels.entries()) {
-      const text = joined(base, peerLabels(labels));
-      const used = peers.cell(row, OPENED) > 0;
-      for (const [name, type, column, forConnections] of PEER_COLUMNS) {
-        const value = peers.cell(row, column);
-        if (value !== 0 || (used && forConnections)) families.of(name, type).push(`${name}{${text}} ${value}`);
-      }
-    }
-    for (const { name, labels, value } of metrics.counters) {
-      const text = joined(base, labels);
-      families.of(name, "counter").push(text === "" ? `${name} ${value}` : `${name}{${text}} ${value}`);
+/** Adds all that a workload has counted; the labels `base` come before all others. */
+export function addMetrics(families: Families, base: string, metrics: Metrics): void {
+  const { peers, routes } = metrics;
+  requests(families, "", peers, (labels) => joinLabels(base, peerLabels(labels)));
+  requests(families, "route_", routes, (labels) => joinLabels(base, routeLabels(labels)));
+  for (const [row, labels] of peers.labels.entries()) {
+    const text = joinLabels(base, peerLabels(labels));
+    const used = peers.cell(row, OPENED) > 0;
+    for (const [name, type, column, forConnections] of PEER_COLUMNS) {
+      const value = peers.cell(row, column);
+      if (value !== 0 || (used && forConnections)) families.add(name, type, text, value);
     }
   }
-  return families.text();
+  for (const { name, labels, value } of metrics.counters)
+    families.add(name, "counter", joinLabels(base, labels), value);
 }
 
 function requests<L>(families: Families, prefix: string, rows: Rows<L>, labelsOf: (labels: L) => string): void {
@@ -86,15 +58,14 @@ function requests<L>(families: Families, prefix: string, rows: Rows<L>, labelsOf
     const total = rows.cell(row, REQUESTS);
     if (total === 0) continue;
     const text = labelsOf(labels);
-    families.of(`${prefix}request_total`, "counter").push(`${prefix}request_total{${text}} ${total}`);
+    families.add(`${prefix}request_total`, "counter", text, total);
     for (let column = 0; column < RESPONSE_COLUMNS; column++) {
       const count = rows.cell(row, RESPONSES + column);
       if (count === 0) continue;
-      const name = `${prefix}response_total`;
-      families.of(name, "counter").push(`${name}{${text},${responseLabels(column)}} ${count}`);
+      families.add(`${prefix}response_total`, "counter", `${text},${responseLabels(column)}`, count);
     }
     const name = `${prefix}response_latency_ms`;
-    const histogram = families.of(name, "histogram");
+    const histogram = families.lines(name, "histogram");
     let sum = 0;
     for (let i = 0; i <= LATENCY_BOUNDS_MS.length; i++) {
       sum += rows.cell(row, BUCKETS + i);
@@ -102,10 +73,6 @@ function requests<L>(families: Families, prefix: string, rows: Rows<L>, labelsOf
     }
     histogram.push(`${name}_sum{${text}} ${rows.cell(row, LATENCY_SUM)}`, `${name}_count{${text}} ${sum}`);
   }
-}
-
-function joined(...parts: readonly string[]): string {
-  return parts.filter((part) => part !== "").join(",");
 }
 
 function peerLabels({ direction, authority, peer, cluster }: Labels): string {

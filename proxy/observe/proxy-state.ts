@@ -1,54 +1,39 @@
 import type { Endpoint } from "../balance/endpoint.ts";
 import type { Service } from "../balance/service.ts";
 import type { ServiceTable } from "../outbound/service-table.ts";
-import { escapeLabel } from "./metrics-text.ts";
+import { escapeLabel, type Families, joinLabels } from "./families.ts";
 
 function endpointState(endpoint: Endpoint): "ready" | "not_ready" | "broken" {
   if (endpoint.breaker.state !== "closed") return "broken";
   return endpoint.group.ready.includes(endpoint) ? "ready" : "not_ready";
 }
 
-/** Gauges of the balancers, breakers and pools, and when the certificate ends, in Prometheus' text format. */
-export function gaugesText(services: ServiceTable, certificateEndsMs: number): string {
-  const lines = ["# TYPE identity_cert_expiration_timestamp_seconds gauge"];
-  lines.push(`identity_cert_expiration_timestamp_seconds ${certificateEndsMs / 1_000}`);
-  lines.push("# TYPE outbound_http_balancer_endpoints gauge");
+/** Adds gauges of the balancers, breakers and pools, and when the certificate ends; the labels `base` come first. */
+export function addGauges(families: Families, base: string, services: ServiceTable, certificateEndsMs: number): void {
+  const gauge = (name: string, labels: string, value: number) =>
+    families.add(name, "gauge", joinLabels(base, labels), value);
+  gauge("identity_cert_expiration_timestamp_seconds", "", certificateEndsMs / 1_000);
   for (const service of services.services()) {
+    const authority = `authority="${escapeLabel(service.authority)}"`;
     const counts = new Map<string, number>();
+    let idle = 0;
+    let busy = 0;
     for (const group of service.groups) {
       for (const endpoint of group.endpoints) {
         const labels = `cluster="${escapeLabel(group.cluster)}",endpoint_state="${endpointState(endpoint)}"`;
         counts.set(labels, (counts.get(labels) ?? 0) + 1);
+        idle += endpoint.pool.idle;
+        busy += endpoint.pool.busy;
       }
     }
-    const authority = `authority="${escapeLabel(service.authority)}"`;
-    for (const [labels, count] of counts)
-      lines.push(`outbound_http_balancer_endpoints{${authority},${labels}} ${count}`);
+    for (const [labels, count] of counts) gauge("outbound_http_balancer_endpoints", `${authority},${labels}`, count);
+    gauge("outbound_pool_connections", `${authority},state="idle"`, idle);
+    gauge("outbound_pool_connections", `${authority},state="busy"`, busy);
   }
-  lines.push("# TYPE outbound_pool_connections gauge");
-  for (const service of services.services()) {
-    let idle = 0;
-    let busy = 0;
-    for (const group of service.groups) {
-      for (const { pool } of group.endpoints) {
-        idle += pool.idle;
-        busy += pool.busy;
-      }
-    }
-    const authority = `authority="${escapeLabel(service.authority)}"`;
-    lines.push(
-      `outbound_pool_connections{${authority},state="idle"} ${idle}`,
-      `outbound_pool_connections{${authority},state="busy"} ${busy}`,
-    );
-  }
-  lines.push("# TYPE outbound_gateway_breaker_open gauge");
   for (const { host, port, breaker } of services.gateways) {
-    lines.push(
-      `outbound_gateway_breaker_open{gateway="${escapeLabel(`${host}:${port}`)}"} ${breaker.state === "closed" ? 0 : 1}`,
-    );
+    const labels = `gateway="${escapeLabel(`${host}:${port}`)}"`;
+    gauge("outbound_gateway_breaker_open", labels, breaker.state === "closed" ? 0 : 1);
   }
-  lines.push("");
-  return lines.join("\n");
 }
 
 function serviceView(service: Service): unknown {

@@ -1,0 +1,324 @@
+import { readFile } from "node:fs/promises";
+import { childAbort } from "../core/abort.ts";
+import { type Clock, every } from "../core/clock.ts";
+import { PROTOCOL, SERVICE_ACCOUNTS, SYSTEM_NAMESPACE } from "../core/defaults.ts";
+import { type Identity, identityOf, type TrustDomain } from "../core/identity.ts";
+import type { Log } from "../core/log.ts";
+import type { Random } from "../core/random.ts";
+import { grpcChannelCredentials } from "../identity/grpc-channel.ts";
+import { startWorkloadIdentity, type WorkloadIdentity } from "../identity/workload-identity.ts";
+import type { Listener, Transport } from "../transport/transport.ts";
+import { ConnectionPool } from "./http1/connection-pool.ts";
+import { createEngine, DEFAULT_LIMITS, type Engine, type ServerLimits } from "./http1/engine.ts";
+import { Admission } from "./inbound/admission.ts";
+import { listenInbound } from "./inbound/inbound-listener.ts";
+import { MeshTls } from "./mesh-tls.ts";
+import type { Families } from "./observe/families.ts";
+import { Metrics } from "./observe/metrics.ts";
+import { addMetrics } from "./observe/metrics-text.ts";
+import { addGauges, configView } from "./observe/proxy-state.ts";
+import { DiscoveryClient } from "./outbound/discovery-client.ts";
+import { listenOutbound } from "./outbound/outbound-listener.ts";
+import { ServiceTable } from "./outbound/service-table.ts";
+
+/** One workload: whom it is, where it listens, and whom it asks. */
+export interface WorkloadOptions {
+  readonly workload: {
+    readonly namespace: string;
+    readonly serviceAccount: string;
+    readonly pod: string;
+    /** Of the pod; control finds the services that it serves by it. */
+    readonly address: string;
+    readonly zone?: string;
+  };
+  readonly listen: {
+    /** Of both ports; `outboundHost` only where the app alone shall reach that one. */
+    readonly host: string;
+    readonly outboundHost?: string;
+    /** 4140 and 4143 by convention; 0 for any. */
+    readonly outboundPort: number;
+    readonly inboundPort: number;
+  };
+  /** Where the app listens; ports are those that control names. */
+  readonly app: { readonly host: string };
+  /** "host:port" of control's gRPC. */
+  readonly controlAddress: string;
+  readonly trustRootsDer: readonly Uint8Array[];
+  /** ServiceAccount token with audience "causeway"; read anew for each certificate. */
+  readonly tokenFile: string;
+  readonly trustDomain: TrustDomain;
+  readonly limits?: Partial<ProxyLimits>;
+}
+
+export interface ProxyLimits extends ServerLimits {
+  /** TCP connect, to what speaks no TLS. */
+  readonly connectMs: number;
+  /** TCP connect and TLS handshake together. */
+  readonly handshakeMs: number;
+  /** How long the first request for a name waits for control. */
+  readonly lookupMs: number;
+  readonly prefaceMs: number;
+  /** How long a foreign caller waits for control's first word on who may call. */
+  readonly admissionMs: number;
+  readonly maxAuthorities: number;
+}
+
+export interface WorkloadDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly transport: Transport;
+  /** Ports of the process itself, which nobody is forwarded to. */
+  readonly reservedPorts: readonly number[];
+  /** Closes it. */
+  readonly signal: AbortSignal;
+}
+
+const PROXY_LIMITS: ProxyLimits = {
+  ...DEFAULT_LIMITS,
+  connectMs: 1_000,
+  handshakeMs: 4_000,
+  lookupMs: 3_000,
+  prefaceMs: 1_000,
+  admissionMs: 1_000,
+  maxAuthorities: 1_000,
+};
+
+/** Longer than the outbound side keeps a connection idle (60 s), so that it is the one to close it. */
+const INBOUND_IDLE_MS = 90_000;
+const SWEEP_MS = 5_000;
+const DRAIN_LOOK_MS = 20;
+
+/**
+ * The proxy of one workload, with an identity, services, limits and metrics of its own. A process has one of these as
+ * a sidecar, or one for each workload of its node.
+ */
+export class WorkloadProxy {
+  readonly identity: Identity;
+  readonly #options: WorkloadOptions;
+  readonly #limits: ProxyLimits;
+  readonly #deps: WorkloadDeps;
+  readonly #life: ReturnType<typeof childAbort>;
+  readonly #undo: (() => unknown)[] = [];
+  readonly #metrics = new Metrics();
+  readonly #services: ServiceTable;
+  #discovery: DiscoveryClient | undefined;
+  #certified: WorkloadIdentity | undefined;
+  #serving:
+    | { readonly engines: readonly Engine[]; readonly outbound: Listener; readonly inbound: Listener }
+    | undefined;
+  #draining: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: WorkloadOptions, deps: WorkloadDeps) {
+    const { workload, trustDomain } = options;
+    this.#options = options;
+    this.#limits = { ...PROXY_LIMITS, ...options.limits };
+    this.#life = childAbort(deps.signal);
+    this.#deps = { ...deps, signal: this.#life.signal };
+    this.identity = identityOf(trustDomain, workload.namespace, workload.serviceAccount);
+    this.#services = new ServiceTable({
+      clock: deps.clock,
+      random: deps.random,
+      metrics: this.#metrics,
+      subscribe: (authority) => this.#discovery?.subscribe(authority),
+      unsubscribe: (authority) => this.#discovery?.unsubscribe(authority),
+      lookupMs: this.#limits.lookupMs,
+      maxAuthorities: this.#limits.maxAuthorities,
+    });
+    this.#undo.push(() => this.#services.destroy());
+    this.#life.signal.addEventListener("abort", () => void this.close(), { once: true });
+  }
+
+  get outboundPort(): number {
+    return this.#serving?.outbound.port ?? 0;
+  }
+
+  get inboundPort(): number {
+    return this.#serving?.inbound.port ?? 0;
+  }
+
+  /** Why it does not serve; undefined where it does. */
+  get notReady(): string | undefined {
+    if (this.#draining !== undefined) return "draining";
+    return this.#serving === undefined ? "waiting for a certificate" : undefined;
+  }
+
+  /** Adds its counters and gauges; `labels` (`a="b"`) come before all others. */
+  addMetrics(families: Families, labels: string): void {
+    addMetrics(families, labels, this.#metrics);
+    addGauges(families, labels, this.#services, this.#certified?.source.svid.notAfterMs ?? 0);
+  }
+
+  /** What it knows, for people; no key material. */
+  config(): object {
+    const { workload, controlAddress, trustDomain } = this.#options;
+    return {
+      workload,
+      controlAddress,
+      trustDomain,
+      controlConnected: this.#discovery?.connected ?? false,
+      ...configView(this.#services),
+    };
+  }
+
+  /**
+   * Waits for its certificate, then serves. Control may come and go later: what it said last holds. To be closed
+   * when it fails. @throws MeshError PORT_IN_USE, ABORTED
+   */
+  async start(): Promise<void> {
+    const { clock, random, log, transport, signal } = this.#deps;
+    const { workload, controlAddress, trustDomain } = this.#options;
+    const controlIdentity = identityOf(trustDomain, SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.control);
+    const certified = await startWorkloadIdentity(
+      {
+        controlAddress,
+        rootsDer: this.#options.trustRootsDer,
+        controlIdentity,
+        identity: this.identity,
+        tokenSource: async () => (await readFile(this.#options.tokenFile, "utf8")).trim(),
+        clock,
+        random,
+        log,
+      },
+      signal,
+    );
+    this.#certified = certified;
+    this.#undo.push(() => certified.done);
+    const tls = new MeshTls({ source: certified.source, trust: certified.trust, clock });
+    const { rules, serving } = await this.#listen(tls);
+    const watch = new DiscoveryClient(
+      {
+        controlAddress,
+        credentials: grpcChannelCredentials({ tls: certified.tls, trustDomain, expected: controlIdentity, clock }),
+        hello: {
+          namespace: workload.namespace,
+          pod: workload.pod,
+          address: workload.address,
+          protocol: PROTOCOL.discovery,
+          zone: workload.zone ?? "",
+        },
+        clock,
+        random,
+        log,
+      },
+      {
+        onService: (authority, spec) => this.#services.apply(authority, spec),
+        onLinks: (links) => this.#services.applyLinks(links),
+        onInbound: (state) => rules.apply(state),
+      },
+    );
+    this.#discovery = watch;
+    const watching = watch.run(signal);
+    this.#undo.push(() => watching);
+    this.#serving = serving;
+    log.info("proxy.started", {
+      identity: this.identity,
+      outboundPort: serving.outbound.port,
+      inboundPort: serving.inbound.port,
+      adapter: transport.adapter,
+    });
+  }
+
+  async #listen(tls: MeshTls) {
+    const { clock, random, log, transport, reservedPorts } = this.#deps;
+    const { listen, app, trustDomain } = this.#options;
+    const limits = this.#limits;
+    const metrics = this.#metrics;
+    const services = this.#services;
+    const outboundEngine = createEngine({ clock, log, transport, limits });
+    const inboundEngine = createEngine({ clock, log, transport, limits: { ...limits, idleMs: INBOUND_IDLE_MS } });
+    const engines = [outboundEngine, inboundEngine];
+    const appPools = new Map<number, ConnectionPool>();
+    const pool = (port: number): ConnectionPool => {
+      const known = appPools.get(port);
+      if (known !== undefined) return known;
+      const made = new ConnectionPool(clock);
+      appPools.set(port, made);
+      return made;
+    };
+    this.#undo.push(() => {
+      for (const engine of engines) cut(engine);
+      for (const apps of appPools.values()) apps.destroy();
+    });
+    const outbound = await listenOutbound(
+      {
+        engine: outboundEngine,
+        transport,
+        tls,
+        clock,
+        random,
+        services,
+        metrics,
+        connectMs: limits.connectMs,
+        handshakeMs: limits.handshakeMs,
+        unknownRow: metrics.row({ direction: "outbound", authority: "", peer: "", cluster: "" }),
+      },
+      listen.outboundHost ?? listen.host,
+      listen.outboundPort,
+    );
+    this.#undo.push(() => outbound.close());
+    const rules = new Admission(trustDomain, [...reservedPorts, outbound.port, listen.inboundPort]);
+    const inbound = await listenInbound({
+      engine: inboundEngine,
+      transport,
+      tls,
+      clock,
+      metrics,
+      admission: rules,
+      appHost: app.host,
+      connectMs: limits.connectMs,
+      pool,
+      host: listen.host,
+      port: listen.inboundPort,
+      prefaceMs: limits.prefaceMs,
+      stateMs: limits.admissionMs,
+    });
+    this.#undo.push(() => inbound.close());
+    rules.reserve(inbound.port);
+    this.#undo.push(
+      every(clock, SWEEP_MS, () => {
+        services.sweep();
+        for (const apps of appPools.values()) apps.sweep();
+      }),
+    );
+    return { rules, serving: { engines, outbound, inbound } };
+  }
+
+  /** Accepts nothing more, lets what is under way end with `connection: close`; what is left at the deadline is cut. */
+  drain(deadlineMs: number): Promise<void> {
+    this.#draining ??= this.#drain(deadlineMs);
+    return this.#draining;
+  }
+
+  async #drain(deadlineMs: number): Promise<void> {
+    const { clock } = this.#deps;
+    if (this.#serving === undefined) return;
+    const { engines, outbound, inbound } = this.#serving;
+    await Promise.all([outbound.close(), inbound.close()]);
+    for (const engine of engines) engine.draining = true;
+    for (const engine of engines) for (const connection of [...engine.connections]) connection.drain();
+    const untilMs = clock.nowMs() + deadlineMs;
+    const open = () => engines.some((engine) => engine.connections.size > 0);
+    while (open() && clock.nowMs() < untilMs) {
+      await new Promise<void>((resolve) => {
+        clock.after(Math.min(DRAIN_LOOK_MS, untilMs - clock.nowMs()), resolve);
+      });
+    }
+    for (const engine of engines) cut(engine);
+  }
+
+  /** Cuts everything and frees all. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      // Ends the watches; what they are awaited with is among the steps.
+      this.#life[Symbol.dispose]();
+      for (const step of this.#undo.reverse()) await step();
+    })();
+    return this.#closing;
+  }
+}
+
+function cut(engine: Engine): void {
+  for (const connection of [...engine.connections]) connection.destroy();
+}
