@@ -1,4 +1,5 @@
 import type { Identity } from "./identity.ts";
+import type { RetrySettings, TimeoutSettings } from "./route.ts";
 
 /** How a port speaks; "" means detection by first bytes. */
 export type AppProtocol = "" | "http" | "http2" | "grpc" | "opaque";
@@ -20,6 +21,27 @@ export function serviceKey(namespace: string, name: string): ServiceKey {
 /** Ports that speak server first, or are never HTTP; opaque by default (as Linkerd's list). */
 export const OPAQUE_PORTS: ReadonlySet<number> = new Set([25, 587, 3306, 4444, 5432, 6379, 9300, 11211]);
 
+/** How clients are to call a service, where it says so. Goes with an export. */
+export interface ServiceSettings {
+  readonly timeouts?: TimeoutSettings;
+  readonly retry?: RetrySettings;
+  /** A client is kept at one endpoint for as long. */
+  readonly affinitySeconds?: number;
+  readonly maxConnectionAgeMs?: number;
+  /** Endpoints in the client's own zone first. */
+  readonly preferZone?: boolean;
+}
+
+/** What the proxies of a service's own Pods hold callers to; absent is no limit. */
+export interface InboundLimits {
+  /** Requests a second of one client identity. */
+  readonly ratePerClient?: number;
+  /** How many of them may come at once. */
+  readonly burst?: number;
+  /** Requests under way at one Pod. */
+  readonly inFlight?: number;
+}
+
 /** A Service of this cluster, as the registry holds it. */
 export interface LocalService {
   readonly namespace: string;
@@ -28,6 +50,10 @@ export interface LocalService {
   readonly headless: boolean;
   readonly clusterIps: readonly string[];
   readonly sessionAffinity: boolean;
+  readonly settings?: ServiceSettings;
+  readonly limits?: InboundLimits;
+  /** Unix socket on which the app takes connections, by app port. */
+  readonly appSockets?: Readonly<Record<string, string>>;
   /** Absent: not exported. */
   readonly export?: ServiceExport;
 }
@@ -60,6 +86,8 @@ export interface LocalEndpoint {
   readonly proxyPort: number;
   readonly zone: string;
   readonly pod: string;
+  /** As LocalService's, of the Pod itself; it wins. */
+  readonly appSockets?: Readonly<Record<string, string>>;
 }
 
 /** All endpoints of a Service of this cluster. */
@@ -77,6 +105,7 @@ export interface RemoteService {
   readonly ports: readonly ServicePort[];
   readonly headless: boolean;
   readonly sessionAffinity: boolean;
+  readonly settings?: ServiceSettings;
   readonly clusterset: boolean;
   readonly exportedAtMs: number;
 }

@@ -1,11 +1,12 @@
 import { parseTrustDomain } from "../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../core/link.ts";
+import type { ServiceRoutes } from "../core/route.ts";
 import type { LocalEndpoints, LocalService, RemoteEndpoints, RemoteService } from "../core/service.ts";
 import type { TrustBundle } from "../core/trust-bundle.ts";
 
 /**
- * A kind of state: where it is kept and what it holds. Mirror owns `local/service` and `local/endpoints`,
- * control owns `local/bundle`, gateway owns `local/gateway` and all of `peer/`.
+ * A kind of state: where it is kept and what it holds. Mirror owns `local/service`, `local/endpoints`,
+ * `local/route` and `local/vip`, control owns `local/bundle`, gateway owns `local/gateway` and all of `peer/`.
  */
 export interface StateKind<T> {
   readonly prefix: string;
@@ -47,10 +48,21 @@ function bundles(prefix: string): StateKind<TrustBundle> {
   };
 }
 
+/** A ClusterIP of a mirror ("service", by the mirror's own name) or of a clusterset name. */
+export interface VirtualAddress {
+  readonly of: "service" | "clusterset";
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** `local/service/<namespace>/<name>` */
 export const LOCAL_SERVICES: StateKind<LocalService> = json("local/service/");
 /** `local/endpoints/<namespace>/<name>` */
 export const LOCAL_ENDPOINTS: StateKind<LocalEndpoints> = json("local/endpoints/");
+/** `local/route/<namespace>/<service>`: what HTTPRoutes and GRPCRoutes say of it. */
+export const LOCAL_ROUTES: StateKind<ServiceRoutes> = json("local/route/");
+/** `local/vip/<ip>`: what an address of ours stands for that is no Service's of this cluster itself. */
+export const LOCAL_VIPS: StateKind<VirtualAddress> = json("local/vip/");
 /** `local/bundle/<trust domain>` */
 export const LOCAL_BUNDLE: StateKind<TrustBundle> = bundles("local/bundle/");
 /** `local/gateway/<replica>`: our own gateways as peers should reach them. */

@@ -12,6 +12,7 @@ import type { TrustBundle__Output } from "../../protos/gen/causeway/identity/v1/
 import { PEER_BUNDLES, PEER_ENDPOINTS, PEER_GATEWAYS, PEER_SERVICES, stateKey } from "../../registry/state.ts";
 import { federationAuthority, isPort, isZone, parseGatewayAddress } from "./gateway-address.ts";
 import { LIMITS } from "./limits.ts";
+import { readSettings, settingsMessage } from "./service-settings.ts";
 
 export type SyncKind = Exclude<Kind__Output, "KIND_UNSPECIFIED">;
 
@@ -56,6 +57,7 @@ export function serviceResource(service: LocalService): Resource__Output {
       ports: service.ports.map((port) => ({ ...port })),
       exportedAtMs: String(Math.trunc(service.export?.exportedAtMs ?? 0)),
       clusterset: service.export?.clusterset ?? false,
+      settings: settingsMessage(service.settings),
     },
   };
 }
@@ -168,6 +170,7 @@ function readService(resource: Resource__Output, peer: PeerNames): Received {
   if (!Number.isSafeInteger(exportedAtMs) || exportedAtMs < 0)
     throw wrong("its time of export is out of range", resource.name);
   const { namespace, name, headless, sessionAffinity, clusterset } = value;
+  const settings = readSettings(value.settings, resource.name);
   const service = {
     cluster: peer.cluster,
     namespace,
@@ -175,6 +178,7 @@ function readService(resource: Resource__Output, peer: PeerNames): Received {
     ports,
     headless,
     sessionAffinity,
+    ...(settings === undefined ? {} : { settings }),
     clusterset,
     exportedAtMs,
   };

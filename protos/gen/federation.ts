@@ -18,6 +18,7 @@ import type { Refusal as _causeway_federation_v1_Refusal, Refusal__Output as _ca
 import type { Resource as _causeway_federation_v1_Resource, Resource__Output as _causeway_federation_v1_Resource__Output } from './causeway/federation/v1/Resource.ts';
 import type { Service as _causeway_federation_v1_Service, Service__Output as _causeway_federation_v1_Service__Output } from './causeway/federation/v1/Service.ts';
 import type { ServicePort as _causeway_federation_v1_ServicePort, ServicePort__Output as _causeway_federation_v1_ServicePort__Output } from './causeway/federation/v1/ServicePort.ts';
+import type { ServiceSettings as _causeway_federation_v1_ServiceSettings, ServiceSettings__Output as _causeway_federation_v1_ServiceSettings__Output } from './causeway/federation/v1/ServiceSettings.ts';
 import type { SyncMessage as _causeway_federation_v1_SyncMessage, SyncMessage__Output as _causeway_federation_v1_SyncMessage__Output } from './causeway/federation/v1/SyncMessage.ts';
 import type { Update as _causeway_federation_v1_Update, Update__Output as _causeway_federation_v1_Update__Output } from './causeway/federation/v1/Update.ts';
 import type { CertifyRequest as _causeway_identity_v1_CertifyRequest, CertifyRequest__Output as _causeway_identity_v1_CertifyRequest__Output } from './causeway/identity/v1/CertifyRequest.ts';
@@ -53,6 +54,7 @@ export interface ProtoGrpcType {
         Resource: MessageTypeDefinition<_causeway_federation_v1_Resource, _causeway_federation_v1_Resource__Output>
         Service: MessageTypeDefinition<_causeway_federation_v1_Service, _causeway_federation_v1_Service__Output>
         ServicePort: MessageTypeDefinition<_causeway_federation_v1_ServicePort, _causeway_federation_v1_ServicePort__Output>
+        ServiceSettings: MessageTypeDefinition<_causeway_federation_v1_ServiceSettings, _causeway_federation_v1_ServiceSettings__Output>
         SyncMessage: MessageTypeDefinition<_causeway_federation_v1_SyncMessage, _causeway_federation_v1_SyncMessage__Output>
         Update: MessageTypeDefinition<_causeway_federation_v1_Update, _causeway_federation_v1_Update__Output>
       }

@@ -4,7 +4,8 @@ import type { RouteFilter as _causeway_discovery_v1_RouteFilter, RouteFilter__Ou
 
 export interface RouteBackend {
   /**
-   * "<host>:<port>", to be subscribed to. Empty: it does not exist or may not be used; its share is answered 500.
+   * "<host>:<port>", to be subscribed to; of its state the groups apply and its routes do not. Empty: it does not exist
+   * or may not be used; its share is answered 500.
    */
   'authority'?: (string);
   'weight'?: (number);
@@ -13,7 +14,8 @@ export interface RouteBackend {
 
 export interface RouteBackend__Output {
   /**
-   * "<host>:<port>", to be subscribed to. Empty: it does not exist or may not be used; its share is answered 500.
+   * "<host>:<port>", to be subscribed to; of its state the groups apply and its routes do not. Empty: it does not exist
+   * or may not be used; its share is answered 500.
    */
   'authority': (string);
   'weight': (number);

@@ -11,7 +11,7 @@ export const _causeway_discovery_v1_ValueMatch_Kind = {
    */
   KIND_PREFIX: 'KIND_PREFIX',
   /**
-   * RE2's common subset, of the whole value; control refuses what may backtrack without bound.
+   * RE2's common subset, of the whole value: what compileRouteRegex in core/route-regex.ts takes.
    */
   KIND_REGEX: 'KIND_REGEX',
 } as const;
@@ -27,7 +27,7 @@ export type _causeway_discovery_v1_ValueMatch_Kind =
   | 'KIND_PREFIX'
   | 2
   /**
-   * RE2's common subset, of the whole value; control refuses what may backtrack without bound.
+   * RE2's common subset, of the whole value: what compileRouteRegex in core/route-regex.ts takes.
    */
   | 'KIND_REGEX'
   | 3

@@ -1,6 +1,7 @@
 // Original file: protos/causeway/federation/v1/federation.proto
 
 import type { ServicePort as _causeway_federation_v1_ServicePort, ServicePort__Output as _causeway_federation_v1_ServicePort__Output } from '../../../causeway/federation/v1/ServicePort.ts';
+import type { ServiceSettings as _causeway_federation_v1_ServiceSettings, ServiceSettings__Output as _causeway_federation_v1_ServiceSettings__Output } from '../../../causeway/federation/v1/ServiceSettings.ts';
 import type { Long } from '@grpc/proto-loader';
 
 export interface Service {
@@ -17,6 +18,10 @@ export interface Service {
    * Joined to the clusterset name (a ServiceExport), or only mirrored (the label).
    */
   'clusterset'?: (boolean);
+  /**
+   * How clients are to call it, where its owner says so.
+   */
+  'settings'?: (_causeway_federation_v1_ServiceSettings | null);
 }
 
 export interface Service__Output {
@@ -33,4 +38,8 @@ export interface Service__Output {
    * Joined to the clusterset name (a ServiceExport), or only mirrored (the label).
    */
   'clusterset': (boolean);
+  /**
+   * How clients are to call it, where its owner says so.
+   */
+  'settings': (_causeway_federation_v1_ServiceSettings__Output | null);
 }
