@@ -1,3 +1,4 @@
+import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import type { Engine } from "../http1/engine.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { DialDeps } from "./dial.ts";
@@ -23,4 +24,9 @@ export interface OutboundDeps extends DialDeps {
   readonly metrics: Metrics;
   /** Row of requests that name no service. */
   readonly unknownRow: number;
+  /** Absent: HTTP/2 is refused on the explicit port, and passed through unread elsewhere. */
+  readonly serveHttp2?: ServeHttp2;
 }
+
+/** Who serves a client that began with HTTP/2's preface; `fixed`: its requests go there, whatever their authority. */
+export type ServeHttp2 = (stream: ByteStream, fixed: Entry | undefined) => ByteStreamUser;
