@@ -24,6 +24,7 @@ import type { WatchResponse } from "../../protos/gen/causeway/discovery/v1/Watch
 import type { IdentityHandlers } from "../../protos/gen/causeway/identity/v1/Identity.ts";
 import { loadDiscovery, loadIdentity } from "../../protos/load.ts";
 import { type ProxyOptions, type RunningProxy, startProxy } from "../../proxy/start-proxy.ts";
+import type { WorkloadOptions } from "../../proxy/workload-proxy.ts";
 import { createTestMesh, type TestMesh } from "./mesh-identity.ts";
 
 type WatchCall = ServerDuplexStream<WatchRequest__Output, WatchResponse>;
@@ -227,7 +228,9 @@ export function ask(proxyPort: number, authority: string, options: AskOptions = 
 export interface ProxyWorld {
   readonly control: FakeControl;
   readonly signal: AbortSignal;
-  /** A sidecar of `serviceAccount` in namespace `shop`. */
+  /** What a proxy of `serviceAccount` in namespace `shop` is told. */
+  workload(serviceAccount: string, listen?: Partial<WorkloadOptions["listen"]>): WorkloadOptions;
+  /** A sidecar of it. */
   proxy(serviceAccount: string, more?: Partial<ProxyOptions>, control?: FakeControl): Promise<RunningProxy>;
   /** Closed at the end, last first. */
   later(undo: () => unknown): void;
@@ -246,23 +249,28 @@ export async function createProxyWorld(cluster = "east", peers: readonly TrustBu
   const control = await startFakeControl(mesh, peers, life.signal);
   undo.push(() => control.close());
   undo.push(() => life.abort());
+  const workload = (
+    serviceAccount: string,
+    listen: Partial<WorkloadOptions["listen"]> = {},
+    by = control,
+  ): WorkloadOptions => ({
+    workload: { namespace: "shop", serviceAccount, pod: `${serviceAccount}-0`, address: serviceAccount },
+    listen: { host: "127.0.0.1", outboundPort: 0, inboundPort: 0, ...listen },
+    app: { host: "127.0.0.1" },
+    controlAddress: by.address,
+    trustRootsDer: by.mesh.authority.bundle.x509Authorities,
+    tokenFile,
+    trustDomain: by.mesh.authority.trustDomain,
+  });
   return {
     control,
     signal: life.signal,
     later: (step) => void undo.push(step),
+    workload,
     async proxy(serviceAccount, more = {}, by = control) {
+      const { listen, ...options } = workload(serviceAccount, {}, by);
       const proxy = await startProxy(
-        {
-          workload: { namespace: "shop", serviceAccount, pod: `${serviceAccount}-0`, address: serviceAccount },
-          listen: { host: "127.0.0.1", outboundPort: 0, inboundPort: 0, adminPort: 0 },
-          app: { host: "127.0.0.1" },
-          controlAddress: by.address,
-          trustRootsDer: by.mesh.authority.bundle.x509Authorities,
-          tokenFile,
-          trustDomain: by.mesh.authority.trustDomain,
-          adapter: "auto",
-          ...more,
-        },
+        { ...options, listen: { ...listen, adminPort: 0 }, adapter: "auto", ...more },
         { clock: systemClock, random: seededRandom(7), log: silentLog, signal: life.signal },
       );
       undo.push(() => proxy.close());
