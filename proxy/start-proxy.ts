@@ -6,6 +6,8 @@ export interface ProxyOptions extends WorkloadOptions {
   readonly listen: WorkloadOptions["listen"] & {
     /** 4191 by convention; 0 for any. */
     readonly adminPort: number;
+    /** `host` by default. */
+    readonly adminHost?: string;
   };
   readonly adapter: "auto" | "handle" | "net";
 }
@@ -29,9 +31,9 @@ export interface RunningProxy {
  */
 export async function startProxy(options: ProxyOptions, deps: ProxyDeps): Promise<RunningProxy> {
   const { clock, log } = deps;
-  const { host, adminPort } = options.listen;
+  const { host, adminHost, adminPort } = options.listen;
   let workload: WorkloadProxy | undefined;
-  const admin = await listenProxyAdmin(host, adminPort, {
+  const admin = await listenProxyAdmin(adminHost ?? host, adminPort, {
     workloads: () => (workload === undefined ? [] : [{ labels: "", workload }]),
     config: () => workload?.config() ?? {},
     drain: () => void workload?.drain(ADMIN_DRAIN_MS),

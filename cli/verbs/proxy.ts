@@ -1,25 +1,32 @@
 import { setMaxListeners } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, unwatchFile, watchFile } from "node:fs";
 import type { Command } from "commander";
 import { aborted } from "../../core/abort.ts";
 import { systemClock } from "../../core/clock.ts";
 import { PORTS } from "../../core/defaults.ts";
-import { errorText, MeshError } from "../../core/errors.ts";
+import { asMeshError, errorText, MeshError } from "../../core/errors.ts";
 import { defaultTrustDomain, parseTrustDomain } from "../../core/identity.ts";
+import type { ProxyDeps, RunningProxy } from "../../proxy/start-proxy.ts";
+import type { WorkloadOptions } from "../../proxy/workload-proxy.ts";
 import { processLog } from "../process-log.ts";
-import { hostPort, type VerbContext, wholeNumber } from "../program.ts";
+import { hostPort, requireOption, type VerbContext, wholeNumber } from "../program.ts";
+import { readWorkloads, type WorkloadEntry } from "../workloads-file.ts";
+
+const WORKLOADS_LOOK_MS = 1_000;
 
 interface ProxyVerbOptions {
   readonly cluster: string;
-  readonly namespace: string;
-  readonly serviceAccount: string;
-  readonly pod: string;
-  readonly address: string;
+  readonly namespace?: string;
+  readonly serviceAccount?: string;
+  readonly pod?: string;
+  readonly address?: string;
+  readonly workloads?: string;
+  readonly adminHost?: string;
   readonly appHost?: string;
   readonly control: { host: string; port: number };
   readonly trustDomain?: string;
   readonly trustRoots: string;
-  readonly tokenFile: string;
+  readonly tokenFile?: string;
   readonly outboundPort: number;
   readonly inboundPort: number;
   readonly adminPort: number;
@@ -31,20 +38,22 @@ export function registerProxy(program: Command, context: VerbContext): void {
   const port = wholeNumber(0, 65_535);
   program
     .command("proxy")
-    .description("the sidecar of one workload")
+    .description("the sidecar of one workload, or with --workloads the proxy of many")
     .requiredOption("--cluster <name>", "cluster of the workload")
-    .requiredOption("--namespace <name>", "its namespace")
-    .requiredOption("--service-account <name>", "its ServiceAccount")
-    .requiredOption("--pod <name>", "its pod")
-    .requiredOption("--address <ip>", "address of the pod; the sidecar listens there")
+    .option("--namespace <name>", "its namespace")
+    .option("--service-account <name>", "its ServiceAccount")
+    .option("--pod <name>", "its pod")
+    .option("--address <ip>", "address of the pod; the sidecar listens there")
+    .option(
+      "--workloads <file>",
+      "serve all workloads of this YAML or JSON file in place of one; read again when it changes, and at SIGHUP",
+    )
+    .option("--admin-host <ip>", "where the admin port listens (default: --address, with --workloads 127.0.0.1)")
     .option("--app-host <ip>", "where the app listens (default: --address)")
     .requiredOption("--control <host:port>", "the cluster's control", hostPort)
     .option("--trust-domain <name>", "default: <cluster>.mesh")
     .requiredOption("--trust-roots <file>", "PEM of the cluster's root, from ConfigMap causeway-trust")
-    .requiredOption(
-      "--token-file <file>",
-      'ServiceAccount token with audience "causeway"; read again for each certificate',
-    )
+    .option("--token-file <file>", 'ServiceAccount token with audience "causeway"; read again for each certificate')
     .option("--outbound-port <n>", "for the app's calls", port, PORTS.outbound)
     .option("--inbound-port <n>", "for calls of other sidecars", port, PORTS.inbound)
     .option("--admin-port <n>", "/live /ready /metrics /config", port, PORTS.admin)
@@ -69,32 +78,84 @@ function readRoots(path: string): Uint8Array[] {
 }
 
 async function runProxy(options: ProxyVerbOptions, { env, signal }: VerbContext): Promise<void> {
-  const { startProxy } = await import("../../proxy/start-proxy.ts");
-  const { cluster, namespace, serviceAccount, pod, address } = options;
   const log = processLog("proxy", env);
   const life = new AbortController();
   setMaxListeners(0, life.signal);
-  const proxy = await startProxy(
-    {
-      trustDomain:
-        options.trustDomain === undefined ? defaultTrustDomain(cluster) : parseTrustDomain(options.trustDomain),
-      workload: { namespace, serviceAccount, pod, address },
-      listen: {
-        host: address,
-        outboundPort: options.outboundPort,
-        inboundPort: options.inboundPort,
-        adminPort: options.adminPort,
-      },
-      app: { host: options.appHost ?? address },
-      controlAddress: `${options.control.host}:${options.control.port}`,
-      trustRootsDer: readRoots(options.trustRoots),
-      tokenFile: options.tokenFile,
-      adapter: options.adapter,
-    },
-    { clock: systemClock, random: Math.random, log, signal: life.signal },
-  );
+  const deps = { clock: systemClock, random: Math.random, log, signal: life.signal };
+  const proxy = await (options.workloads === undefined
+    ? runSidecar(options, deps)
+    : runNode(options, options.workloads, deps));
   await aborted(signal);
   await proxy.drain(options.drain);
   await proxy.close();
   life.abort();
+}
+
+/** A workload as the proxy wants it. */
+function workloadOptions(options: ProxyVerbOptions, entry: WorkloadEntry): WorkloadOptions {
+  const { cluster, control, trustDomain } = options;
+  const { namespace, serviceAccount, pod, address, zone } = entry;
+  return {
+    trustDomain: trustDomain === undefined ? defaultTrustDomain(cluster) : parseTrustDomain(trustDomain),
+    workload: { namespace, serviceAccount, pod, address, ...(zone === undefined ? {} : { zone }) },
+    listen: {
+      host: address,
+      outboundPort: entry.outboundPort ?? options.outboundPort,
+      inboundPort: entry.inboundPort ?? options.inboundPort,
+    },
+    app: { host: entry.appHost ?? address },
+    controlAddress: `${control.host}:${control.port}`,
+    trustRootsDer: readRoots(options.trustRoots),
+    tokenFile: entry.tokenFile,
+  };
+}
+
+async function runSidecar(options: ProxyVerbOptions, deps: ProxyDeps): Promise<RunningProxy> {
+  const { startProxy } = await import("../../proxy/start-proxy.ts");
+  const why = "a sidecar has one workload, or there is --workloads";
+  const address = requireOption(options.address, "--address", why);
+  const workload = workloadOptions(options, {
+    namespace: requireOption(options.namespace, "--namespace", why),
+    serviceAccount: requireOption(options.serviceAccount, "--service-account", why),
+    pod: requireOption(options.pod, "--pod", why),
+    address,
+    tokenFile: requireOption(options.tokenFile, "--token-file", why),
+    ...(options.appHost === undefined ? {} : { appHost: options.appHost }),
+  });
+  const { adminHost, adminPort, adapter } = options;
+  const listen = { ...workload.listen, adminPort, ...(adminHost === undefined ? {} : { adminHost }) };
+  return await startProxy({ ...workload, listen, adapter }, deps);
+}
+
+/** Serves what `file` names, as it changes; a file that cannot be used changes nothing. */
+async function runNode(
+  options: ProxyVerbOptions,
+  file: string,
+  deps: ProxyDeps,
+): Promise<Pick<RunningProxy, "drain" | "close">> {
+  const { NodeProxy } = await import("../../proxy/node-proxy.ts");
+  const wanted = () => readWorkloads(file).map((entry) => workloadOptions(options, entry));
+  const first = wanted();
+  const { adminHost = "127.0.0.1", adminPort, adapter, drain } = options;
+  const node = await NodeProxy.start({ admin: { host: adminHost, port: adminPort }, adapter, drainMs: drain }, deps);
+  node.update(first);
+  const reload = () => {
+    try {
+      node.update(wanted());
+    } catch (error) {
+      const { code, message } = asMeshError(error, "USAGE", `read ${file}`);
+      deps.log.error("workloads.invalid", { code, error: message });
+    }
+  };
+  // Polled: a mounted ConfigMap changes by a symbolic link, which inotify on the file does not see.
+  watchFile(file, { interval: WORKLOADS_LOOK_MS, persistent: false }, reload);
+  process.on("SIGHUP", reload);
+  return {
+    drain: (deadlineMs) => node.drain(deadlineMs),
+    close: async () => {
+      unwatchFile(file, reload);
+      process.off("SIGHUP", reload);
+      await node.close();
+    },
+  };
 }
