@@ -1,5 +1,5 @@
 import { INCOMPLETE, MALFORMED } from "./head.ts";
-import { CLASS, HEX, TOKEN, VALUE } from "./syntax.ts";
+import { ascii, CLASS, HEX, TOKEN, VALUE } from "./syntax.ts";
 
 /** Where a scan of a chunked body stands (RFC 9112 section 7.1). */
 export interface ChunkState {
@@ -10,8 +10,9 @@ export interface ChunkState {
   digits: number;
   /** Octets of extensions and trailers so far; bounded over the whole message. */
   extra: number;
-  /** How much of `x-causeway-` the trailer's name has matched; -1: it differs. */
-  match: number;
+  /** Octets of the trailer's name so far, and the names in REFUSED that begin like it, as a bit set. */
+  nameLength: number;
+  candidates: number;
 }
 
 const SIZE = 0;
@@ -28,10 +29,39 @@ const FINAL_LF = 10;
 
 const MAX_DIGITS = 12;
 const MAX_EXTRA = 16_384;
-const OURS = Uint8Array.from(Buffer.from("x-causeway-"));
+const OURS = ascii("x-causeway-");
+/**
+ * Names that no trailer may have: who merges trailers into the head, as some do, would frame or route the message
+ * otherwise (RFC 9110 section 6.5.1), or take the client's word for the mesh's. The last stands for all that begin so.
+ */
+const REFUSED = [
+  ...["connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"],
+]
+  .map(ascii)
+  .concat(OURS);
+const ALL = (1 << REFUSED.length) - 1;
+const OURS_BIT = 1 << (REFUSED.length - 1);
+
+/** The candidates whose octet at `index` is `c`, in either case, an underscore counting as a hyphen. */
+function narrow(candidates: number, index: number, c: number): number {
+  const lower = c === 95 ? 45 : c >= 65 && c <= 90 ? c | 32 : c;
+  let left = 0;
+  for (let i = 0; i < REFUSED.length; i++) {
+    if (((candidates >>> i) & 1) === 1 && REFUSED[i]?.[index] === lower) left |= 1 << i;
+  }
+  return left;
+}
+
+/** Whether the name that has ended is one of the candidates. */
+function refused(state: ChunkState): boolean {
+  for (let i = 0; i < REFUSED.length; i++) {
+    if (((state.candidates >>> i) & 1) === 1 && REFUSED[i]?.length === state.nameLength) return true;
+  }
+  return false;
+}
 
 export function createChunkState(): ChunkState {
-  return { step: SIZE, left: 0, digits: 0, extra: 0, match: 0 };
+  return { step: SIZE, left: 0, digits: 0, extra: 0, nameLength: 0, candidates: 0 };
 }
 
 export function resetChunkState(state: ChunkState): void {
@@ -39,13 +69,14 @@ export function resetChunkState(state: ChunkState): void {
   state.left = 0;
   state.digits = 0;
   state.extra = 0;
-  state.match = 0;
+  state.nameLength = 0;
+  state.candidates = 0;
 }
 
 /**
  * Follows the framing of a chunked body through `b[from, end)` without copying. Returns the index after the end of
- * the message, INCOMPLETE where more is to come, or MALFORMED. Trailers called `x-causeway-*` are malformed: a body
- * is not rewritten, and no outsider may speak for the mesh.
+ * the message, INCOMPLETE where more is to come, or MALFORMED. Trailers that frame or route a message are malformed, and
+ * so are those called `x-causeway-*`: a body is not rewritten.
  */
 export function scanChunks(state: ChunkState, b: Uint8Array, from: number, end: number): number {
   let i = from;
@@ -99,18 +130,20 @@ export function scanChunks(state: ChunkState, b: Uint8Array, from: number, end: 
         else if (((CLASS[c] as number) & TOKEN) === 0) return MALFORMED;
         else {
           state.step = TRAILER_NAME;
-          state.match = 0;
+          state.nameLength = 0;
+          state.candidates = ALL;
           break;
         }
         i++;
         break;
       case TRAILER_NAME:
-        if (c === 58) state.step = TRAILER_VALUE;
-        else if (((CLASS[c] as number) & TOKEN) === 0 || ++state.extra > MAX_EXTRA) return MALFORMED;
-        else if (state.match >= 0) {
-          const lower = c === 95 ? 45 : c >= 65 && c <= 90 ? c | 32 : c;
-          state.match = lower === OURS[state.match] ? state.match + 1 : -1;
-          if (state.match === OURS.length) return MALFORMED;
+        if (c === 58) {
+          if (refused(state)) return MALFORMED;
+          state.step = TRAILER_VALUE;
+        } else if (((CLASS[c] as number) & TOKEN) === 0 || ++state.extra > MAX_EXTRA) return MALFORMED;
+        else if (state.candidates !== 0) {
+          state.candidates = narrow(state.candidates, state.nameLength++, c);
+          if (state.nameLength === OURS.length && (state.candidates & OURS_BIT) !== 0) return MALFORMED;
         }
         i++;
         break;

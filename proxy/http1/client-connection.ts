@@ -49,6 +49,17 @@ function responseFraming(head: Head, method: number): Framing {
   return head.contentLength >= 0 ? "length" : "close";
 }
 
+/**
+ * Whether the head announces a body that its status forbids (RFC 9110 section 8.6, RFC 9112 section 6.1): the client may
+ * believe the one or the other.
+ */
+function forbidsFraming(head: Head): boolean {
+  return (head.status < 200 || head.status === 204) && (head.chunked || head.contentLength > 0);
+}
+
+/** A server that reports progress every few seconds stays below; a flood does not. */
+const MAX_INFORMATIONAL = 1_000;
+
 /** The pool that a connection came from, as far as the connection needs it. */
 export interface ConnectionOwner {
   /** Takes a connection back after an exchange. */
@@ -74,6 +85,8 @@ export class ClientConnection implements ByteStreamUser {
   readonly #head: Head;
   readonly #partial = new PartialHead();
   #inBody = false;
+  /** 1xx answers to the request. */
+  #informational = 0;
   #framing: Framing = "none";
   #left = 0;
   #reusable = true;
@@ -91,6 +104,7 @@ export class ClientConnection implements ByteStreamUser {
     this.exchange = exchange;
     this.uses++;
     this.#inBody = false;
+    this.#informational = 0;
     this.#reusable = true;
   }
 
@@ -121,27 +135,32 @@ export class ClientConnection implements ByteStreamUser {
   }
 
   #takeHead(exchange: Exchange, read: Buffer, length: number): void {
-    let b = read;
-    let end = length;
-    if (!this.#partial.empty) {
-      const verdict = this.#partial.append(read, 0, length);
-      if (verdict === INCOMPLETE) return;
-      if (verdict < 0) {
-        this.#fail("malformed");
-        return;
-      }
-      b = this.#partial.take();
-      end = b.length;
+    if (this.#partial.empty) {
+      this.#parse(exchange, read, length);
+      return;
     }
+    const verdict = this.#partial.append(read, 0, length);
+    if (verdict === INCOMPLETE) return;
+    if (verdict < 0) {
+      this.#fail("malformed");
+      return;
+    }
+    const b = this.#partial.take();
+    this.#parse(exchange, b, b.length);
+    this.#partial.forget();
+  }
+
+  #parse(exchange: Exchange, b: Buffer, end: number): void {
     const head = this.#head;
     let from = 0;
-    for (;;) {
+    while (from < end) {
       const headEnd = parseResponseHead(head, b, from, end);
       if (headEnd === INCOMPLETE) {
-        if (this.#partial.append(b, from, end) < 0 && this.#partial.length > 65_536) this.#fail("malformed");
+        const verdict = this.#partial.append(b, from, end);
+        if (verdict < INCOMPLETE) this.#fail("malformed");
         return;
       }
-      if (headEnd < 0) {
+      if (headEnd < 0 || forbidsFraming(head)) {
         this.#fail("malformed");
         return;
       }
@@ -149,17 +168,21 @@ export class ClientConnection implements ByteStreamUser {
         this.#takeFinal(exchange, b, headEnd, end);
         return;
       }
+      if (++this.#informational > MAX_INFORMATIONAL) {
+        this.#fail("malformed");
+        return;
+      }
       exchange.onInformational(head, b);
       if (this.exchange !== exchange) return;
       from = headEnd;
-      if (from === end) return;
     }
   }
 
   #takeFinal(exchange: Exchange, b: Buffer, headEnd: number, end: number): void {
     const head = this.#head;
     if (head.status === 101) {
-      if (!exchange.upgradeAsked) {
+      // Before the end of the request nobody could tell its rest from the new protocol.
+      if (!exchange.upgradeAsked || !exchange.requestDone) {
         this.#fail("malformed");
         return;
       }

@@ -15,6 +15,8 @@ export interface ServerLimits {
   readonly idleMs: number;
   /** Without a byte of a body that is awaited. */
   readonly bodyMs: number;
+  /** With bytes that a reader does not take: a client of its answer, an endpoint of a request. */
+  readonly stallMs: number;
   /** Of a body held for being sent again; over that it is sent once. */
   readonly maxHeldBytes: number;
   /** Open connections; more are closed at once. */
@@ -25,6 +27,7 @@ export const DEFAULT_LIMITS: ServerLimits = {
   headMs: 10_000,
   idleMs: 300_000,
   bodyMs: 60_000,
+  stallMs: 60_000,
   maxHeldBytes: 65_536,
   maxConnections: 10_000,
 };

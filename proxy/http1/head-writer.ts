@@ -1,18 +1,5 @@
 // Writing heads from parsed ones: kept fields are copied in runs, ours are put at the end.
-import {
-  CONNECTION,
-  type Head,
-  HOP_BY_HOP,
-  HOST,
-  KEEP_ALIVE,
-  MAX_HEAD_BYTES,
-  NOMINATED,
-  OURS,
-  UPGRADE,
-} from "./head.ts";
-
-/** Room that a rewritten head needs at most: what was parsed, and what `Added` may hold. */
-export const MAX_WRITTEN_HEAD = MAX_HEAD_BYTES + 4_096;
+import { CONNECTION, type Head, HOP_BY_HOP, HOST, KEEP_ALIVE, NOMINATED, OPTIONS, OURS, UPGRADE } from "./head.ts";
 
 /** Fields that end at each hop (RFC 9110 section 7.6.1), and what only the mesh may say. */
 const DROPPED =
@@ -72,11 +59,18 @@ export interface RequestRewrite {
   added: Buffer;
 }
 
+/** Room that `writeRequestHead` needs at most for a head that came in `headBytes`. */
+export function writtenHeadBytes(headBytes: number, how: RequestRewrite): number {
+  const { host, added, targetStart, targetEnd } = how;
+  return headBytes + (targetEnd - targetStart) + (host?.length ?? 0) + added.length + 64;
+}
+
 /** Writes the request on to the next hop; returns the index after its head. */
 export function writeRequestHead(head: Head, b: Uint8Array, out: Buffer, from: number, how: RequestRewrite): number {
   let o = put(out, from, b, head.start, head.methodEnd);
   out[o++] = 32;
-  if (how.targetStart === how.targetEnd) out[o++] = 47;
+  // Of a URL without path OPTIONS means the server as a whole (RFC 9112 section 3.2.4).
+  if (how.targetStart === how.targetEnd) out[o++] = head.method === OPTIONS ? 42 : 47;
   else {
     // `http://host?query` has an empty path, which is sent as "/" (RFC 9112 section 3.2.1).
     if (b[how.targetStart] === 63) out[o++] = 47;
@@ -113,13 +107,15 @@ export function writeResponseHead(
   ours: boolean,
 ): number {
   let dropped = DROPPED;
-  if (persistence === "upgrade") dropped &= ~(1 << UPGRADE);
+  // 426 says in Upgrade what it asks for.
+  const upgrade = persistence === "upgrade" || (head.status === 426 && (head.present & (1 << UPGRADE)) !== 0);
+  if (upgrade) dropped &= ~(1 << UPGRADE);
   if (ours) dropped &= ~(1 << OURS);
   let o = putAll(out, from, STATUS_VERSION);
   o = put(out, o, b, head.start + 8, head.fieldsStart);
   o = putFields(head, b, out, o, dropped);
   if (persistence === "close") o = putAll(out, o, CONNECTION_CLOSE);
   else if (persistence === "keep10") o = putAll(out, o, KEEP);
-  else if (persistence === "upgrade") o = putAll(out, o, CONNECTION_UPGRADE);
+  if (upgrade) o = putAll(out, o, CONNECTION_UPGRADE);
   return endLine(out, o);
 }

@@ -197,6 +197,8 @@ function inPieces(pieces: readonly Buffer[]): number {
       if (verdict === 0) {
         const all = partial.take();
         verdict = parseRequestHead(head, all, 0, all.length);
+        if (verdict === INCOMPLETE) partial.append(all, 0, all.length);
+        partial.forget();
       }
     }
     if (verdict !== INCOMPLETE) return verdict;

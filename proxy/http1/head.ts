@@ -1,6 +1,6 @@
 // Heads are parsed in place: one pass over the bytes into a reused record of offsets and flags, no strings and no
 // objects. Strict by RFC 9112: what two implementations could read in two ways is malformed, never forwarded.
-import { ascii, CLASS, matches, TARGET, TOKEN, VALUE } from "./syntax.ts";
+import { AUTHORITY, ascii, CLASS, matches, TARGET, TOKEN, VALUE } from "./syntax.ts";
 
 export const INCOMPLETE = -1;
 export const MALFORMED = -2;
@@ -8,6 +8,8 @@ export const TOO_LARGE = -3;
 
 export const MAX_HEAD_BYTES = 65_536;
 const MAX_FIELDS = 200;
+/** Names in Connection; each is compared with every field. */
+const MAX_NOMINATED = 64;
 
 /** What a field is to a proxy; the rest is OTHER. */
 export const OTHER = 0;
@@ -21,7 +23,6 @@ export const UPGRADE = 6;
 export const OURS = 7;
 /** Named by Connection, so not to be forwarded. */
 export const NOMINATED = 8;
-const EXPECT = 9;
 export const KEEP_ALIVE = 10;
 
 const METHOD_OTHER = 0;
@@ -59,9 +60,8 @@ export interface Head {
   chunked: boolean;
   /** The sender ends the connection after this message (Connection: close, or HTTP/1.0 without keep-alive). */
   close: boolean;
-  /** Connection names upgrade and an Upgrade field is there. */
+  /** Connection names upgrade, and Upgrade offers something other than HTTP again. */
   upgrade: boolean;
-  expectContinue: boolean;
   /** Value of Host; both 0 where absent. */
   hostStart: number;
   hostEnd: number;
@@ -89,7 +89,6 @@ export function createHead(): Head {
     chunked: false,
     close: false,
     upgrade: false,
-    expectContinue: false,
     hostStart: 0,
     hostEnd: 0,
     present: 0,
@@ -99,7 +98,6 @@ export function createHead(): Head {
 
 const N_HOST = ascii("host");
 const N_TE = ascii("te");
-const N_EXPECT = ascii("expect");
 const N_UPGRADE = ascii("upgrade");
 const N_CONNECTION = ascii("connection");
 const N_KEEP_ALIVE = ascii("keep-alive");
@@ -109,9 +107,10 @@ const N_TRANSFER_ENCODING = ascii("transfer-encoding");
 const N_PROXY_AUTHORIZATION = ascii("proxy-authorization");
 const N_OURS = ascii("x-causeway-");
 const V_CHUNKED = ascii("chunked");
-const V_CONTINUE = ascii("100-continue");
 const V_CLOSE = ascii("close");
 const V_TIMEOUT = ascii("timeout=");
+
+const HTTP_PROTOCOLS = ["h2c", "h2", "h3", "http", "https", "tls"].map(ascii);
 
 const M_TRACE = ascii("TRACE");
 const M_DELETE = ascii("DELETE");
@@ -140,8 +139,6 @@ function kindOf(b: Uint8Array, start: number, end: number): number {
       return matches(b, start, N_TE) ? HOP_BY_HOP : OTHER;
     case 4:
       return matches(b, start, N_HOST) ? HOST : OTHER;
-    case 6:
-      return matches(b, start, N_EXPECT) ? EXPECT : OTHER;
     case 7:
       return matches(b, start, N_UPGRADE) ? UPGRADE : OTHER;
     case 10:
@@ -172,6 +169,8 @@ function takeField(head: Head, kind: number, b: Uint8Array, start: number, end: 
   switch (kind) {
     case HOST:
       if (seen) return false;
+      // One name for one host: with a blank, comma, "@" or "/" in it two readers may see two.
+      for (let i = start; i < end; i++) if (((CLASS[b[i] as number] as number) & AUTHORITY) === 0) return false;
       head.hostStart = start;
       head.hostEnd = end;
       return true;
@@ -192,9 +191,6 @@ function takeField(head: Head, kind: number, b: Uint8Array, start: number, end: 
       if (seen || end - start !== 7 || !matches(b, start, V_CHUNKED)) return false;
       head.chunked = true;
       return true;
-    case EXPECT:
-      head.expectContinue = end - start === 12 && matches(b, start, V_CONTINUE);
-      return true;
     case KEEP_ALIVE: {
       if (end - start < 9 || !matches(b, start, V_TIMEOUT)) return true;
       let value = 0;
@@ -211,10 +207,14 @@ function takeField(head: Head, kind: number, b: Uint8Array, start: number, end: 
   }
 }
 
-/** Reads the Connection fields: close, keep-alive, upgrade; other names lose the fields that they nominate. */
-function takeConnection(head: Head, b: Uint8Array): void {
+/**
+ * Reads the Connection fields: close, keep-alive, upgrade; other names lose the fields that they nominate. False: there
+ * are too many of them.
+ */
+function takeConnection(head: Head, b: Uint8Array): boolean {
   const { kinds, at, count } = head;
   let named = 0;
+  let nominated = 0;
   let upgrade = false;
   for (let f = 0; f < count; f++) {
     if (kinds[f] !== CONNECTION) continue;
@@ -229,11 +229,35 @@ function takeConnection(head: Head, b: Uint8Array): void {
       if (length === 5 && matches(b, start, V_CLOSE)) head.close = true;
       else if (length === 10 && matches(b, start, N_KEEP_ALIVE)) named |= 1;
       else if (length === 7 && matches(b, start, N_UPGRADE)) upgrade = true;
+      else if (++nominated > MAX_NOMINATED) return false;
       else nominate(head, b, start, length);
     }
   }
   if (head.minor === 0 && (named & 1) !== 0 && !closeNamed(head, b)) head.close = false;
-  head.upgrade = upgrade && (head.present & (1 << UPGRADE)) !== 0;
+  // HTTP/1.0 knows no upgrade (RFC 9110 section 7.8).
+  head.upgrade = upgrade && head.minor === 1 && (head.present & (1 << UPGRADE)) !== 0 && leavesHttp(head, b);
+  return true;
+}
+
+/**
+ * Whether Upgrade offers no HTTP. What follows an upgrade is passed on unread, so requests in there, as h2c or inside of
+ * TLS, would carry any x-causeway-* that the client likes.
+ */
+function leavesHttp(head: Head, b: Uint8Array): boolean {
+  const { kinds, at, count } = head;
+  for (let f = 0; f < count; f++) {
+    if (kinds[f] !== UPGRADE) continue;
+    const end = at[f * 4 + 3] as number;
+    let i = at[f * 4 + 2] as number;
+    while (i < end) {
+      const start = i;
+      while (i < end && ((CLASS[b[i] as number] as number) & TOKEN) !== 0) i++;
+      const length = i - start;
+      if (length === 0) i++;
+      for (const name of HTTP_PROTOCOLS) if (length === name.length && matches(b, start, name)) return false;
+    }
+  }
+  return true;
 }
 
 /** Whether any Connection field has `close`: it wins over keep-alive. */
@@ -251,7 +275,7 @@ function nominate(head: Head, b: Uint8Array, start: number, length: number): voi
   const { kinds, at } = head;
   for (let f = 0; f < head.count; f++) {
     const kind = kinds[f] as number;
-    if (kind !== OTHER && kind !== EXPECT) continue;
+    if (kind !== OTHER) continue;
     const nameStart = at[f * 4] as number;
     if ((at[f * 4 + 1] as number) - nameStart !== length) continue;
     let same = true;
@@ -276,7 +300,6 @@ function parseFields(head: Head, b: Uint8Array, from: number, end: number): numb
   head.contentLength = -1;
   head.chunked = false;
   head.upgrade = false;
-  head.expectContinue = false;
   head.hostStart = 0;
   head.hostEnd = 0;
   head.keepAliveSeconds = -1;
@@ -321,7 +344,7 @@ function parseFields(head: Head, b: Uint8Array, from: number, end: number): numb
   head.count = count;
   if (head.chunked && (head.contentLength >= 0 || head.minor === 0)) return MALFORMED;
   head.close = head.minor === 0;
-  if ((head.present & (1 << CONNECTION)) !== 0) takeConnection(head, b);
+  if ((head.present & (1 << CONNECTION)) !== 0 && !takeConnection(head, b)) return TOO_LARGE;
   return i + 2;
 }
 
@@ -424,15 +447,21 @@ export function parseResponseHead(head: Head, b: Uint8Array, start: number, end:
 }
 
 /**
- * Where the search for the end of an unfinished head goes on: returns the index after an empty line in
- * `b[from, end)`, INCOMPLETE, or MALFORMED at a line feed without a carriage return. `from` must be at least 3 past
- * the head's first byte or at it. Keeps the cost of a head that trickles in linear.
+ * Where the search for the end of an unfinished head goes on: returns the index after an empty line in `b[from, end)`,
+ * INCOMPLETE, or MALFORMED at an octet that no head may have. `from` must be at least 3 past the head's first byte or
+ * at it. Keeps the cost of a head that trickles in linear.
  */
 export function findHeadEnd(b: Uint8Array, from: number, end: number): number {
   for (let i = from; i < end; i++) {
-    if (b[i] !== LF) continue;
-    if (i === 0 || b[i - 1] !== CR) return MALFORMED;
-    if (i >= 3 && b[i - 2] === LF && b[i - 3] === CR) return i + 1;
+    const c = b[i] as number;
+    if (c >= SP && c !== 127) {
+      if (i > 0 && b[i - 1] === CR) return MALFORMED;
+      continue;
+    }
+    if (c === LF) {
+      if (i === 0 || b[i - 1] !== CR) return MALFORMED;
+      if (i >= 3 && b[i - 2] === LF && b[i - 3] === CR) return i + 1;
+    } else if ((c !== CR && c !== 9) || (i > 0 && b[i - 1] === CR)) return MALFORMED;
   }
   return INCOMPLETE;
 }

@@ -1,5 +1,22 @@
 import type { Refusal } from "./engine.ts";
 
+function badRequest(status: number, why: string): Refusal {
+  return { status, code: "PROXY_BAD_REQUEST", message: `Cannot read the request: ${why}.` };
+}
+
+function late(status: number, message: string): Refusal {
+  return { status, code: "PROXY_TIMEOUT", message };
+}
+
+export const HEAD_MALFORMED = badRequest(400, "the request breaks HTTP's framing rules");
+export const HEAD_TOO_LARGE = badRequest(431, "the head is too large");
+export const MALFORMED_CHUNKS = badRequest(400, "its chunks are malformed");
+/** What follows the head of a CONNECT is the tunnel (RFC 9110 section 9.3.6); a length says otherwise. */
+export const BODY_ON_CONNECT = badRequest(400, "a CONNECT has no body");
+export const HEAD_TOO_SLOW = late(408, "Cannot read the request: its head did not arrive in time.");
+export const BODY_TOO_SLOW = late(408, "Cannot read the request: its body did not arrive in time.");
+export const BODY_STALLED = late(504, "Cannot pass the request on: its body is not taken.");
+
 const REASONS: Readonly<Record<number, string>> = {
   400: "Bad Request",
   403: "Forbidden",

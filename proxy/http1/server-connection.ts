@@ -2,26 +2,47 @@
 // buffer, as the next hop shall see it, and written from there for each try; bodies pass through without a copy.
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import { WheelTimer } from "../../transport/timer-wheel.ts";
-import { createChunkState, resetChunkState, scanChunks } from "./chunks.ts";
 import type { ClientConnection, Exchange, Framing, TryFailure } from "./client-connection.ts";
 import type { Engine, Refusal, RequestHandler, ServedRequest } from "./engine.ts";
-import { DELETE, GET, HEAD, type Head, INCOMPLETE, MALFORMED, OPTIONS, PUT, parseRequestHead, TRACE } from "./head.ts";
-import { MAX_WRITTEN_HEAD, type Persistence, put, writeRequestHead, writeResponseHead } from "./head-writer.ts";
+import {
+  CONNECT,
+  DELETE,
+  GET,
+  HEAD,
+  type Head,
+  INCOMPLETE,
+  MALFORMED,
+  OPTIONS,
+  PUT,
+  parseRequestHead,
+  TRACE,
+} from "./head.ts";
+import { type Persistence, put, writeResponseHead } from "./head-writer.ts";
+import { HeldRequest } from "./held-request.ts";
+import { linger } from "./linger.ts";
 import { PartialHead } from "./partial-head.ts";
-import { refusalText } from "./refusal.ts";
+import {
+  BODY_ON_CONNECT,
+  BODY_STALLED,
+  BODY_TOO_SLOW,
+  HEAD_MALFORMED,
+  HEAD_TOO_LARGE,
+  HEAD_TOO_SLOW,
+  MALFORMED_CHUNKS,
+  refusalText,
+} from "./refusal.ts";
+import { RequestBody } from "./request-body.ts";
 import { splice } from "./splice.ts";
+import { writeUpgrade } from "./upgrade.ts";
 
 const IDEMPOTENT = (1 << GET) | (1 << HEAD) | (1 << OPTIONS) | (1 << PUT) | (1 << DELETE) | (1 << TRACE);
-const LINGER_MS = 1_000;
-const MAX_LINGER_BYTES = 1_048_576;
-const NOTHING = Buffer.alloc(0);
 
 /**
  * `idle`: between requests. `head`: part of one is here. `routing`: the handler waits. `body`: more of the request is
- * to come. `wait`: the request is complete, its answer is not. `linger`: answered for the last time; what still comes
- * is thrown away, so that no reset overtakes the answer. `gone`: closed, or a tunnel.
+ * to come. `wait`: the request is complete, its answer is not. `flush`: answered, and the next request waits until the
+ * client has taken the answer. `gone`: closed, a tunnel, or answered for the last time.
  */
-type Phase = "idle" | "head" | "routing" | "body" | "wait" | "linger" | "gone";
+type Phase = "idle" | "head" | "routing" | "body" | "wait" | "flush" | "gone";
 
 export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequest<S> {
   readonly stream: ByteStream;
@@ -32,37 +53,38 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   method = 0;
   minor = 1;
   upgradeAsked = false;
-  requestDone = false;
   /** When the head of the request was complete. */
   startMs = 0;
   /** The request can be sent again as it is held. */
   replayable = false;
-  /** Where the held request's added fields end, before its empty line; for a field that changes from try to try. */
-  headLength = 0;
-  held: Buffer = NOTHING;
   readonly #engine: Engine;
   readonly #handler: RequestHandler<S>;
   readonly #partial = new PartialHead();
-  readonly #chunks = createChunkState();
+  readonly #body = new RequestBody();
+  readonly #held: HeldRequest;
   readonly #timer: WheelTimer;
   #phase: Phase = "idle";
-  #heldLength = 0;
   #upstream: ClientConnection | undefined;
-  #chunked = false;
-  #left = 0;
+  /** The connection ends after this exchange. */
   #closing = false;
+  /** The client sends no more. */
+  #ended = false;
   #responded = false;
   #status = 0;
-  #lingered = 0;
   #pumping = false;
   /** This side holds the client back, so its silence means nothing. */
   #holding = false;
+  /** The client is behind with taking its answer. */
+  #behind = false;
+  /** By so much when last looked at. */
+  #unsentBytes = 0;
 
   constructor(stream: ByteStream, engine: Engine, handler: RequestHandler<S>, state: S) {
     this.stream = stream;
     this.state = state;
     this.#engine = engine;
     this.#handler = handler;
+    this.#held = new HeldRequest(engine.held);
     this.#timer = new WheelTimer(() => this.#expired());
     engine.connections.add(this);
     this.#arm(engine.limits.idleMs);
@@ -70,6 +92,18 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
 
   get idempotent(): boolean {
     return ((IDEMPOTENT >>> this.method) & 1) === 1;
+  }
+
+  get requestDone(): boolean {
+    return this.#body.done;
+  }
+
+  get held(): Buffer {
+    return this.#held.bytes;
+  }
+
+  get headLength(): number {
+    return this.#held.headLength;
   }
 
   get closed(): boolean {
@@ -89,13 +123,10 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
         return;
       case "routing":
       case "wait":
+      case "flush":
         // The next request came early. It waits, and so does the client.
         this.#partial.hold(b, 0, length);
         this.#pause();
-        return;
-      case "linger":
-        this.#lingered += length;
-        if (this.#lingered > MAX_LINGER_BYTES) this.destroy();
         return;
       case "gone":
         return;
@@ -115,8 +146,13 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
       this.#refuseHead(verdict);
       return;
     }
+    this.#parseHeld();
+  }
+
+  #parseHeld(): void {
     const b = this.#partial.take();
     this.#parse(b, b.length);
+    this.#partial.forget();
   }
 
   #parse(b: Buffer, end: number): void {
@@ -140,12 +176,10 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   }
 
   #refuseHead(verdict: number): void {
-    const status = verdict === MALFORMED ? 400 : 431;
     this.#reset();
     this.#closing = true;
     this.startMs = this.#engine.clock.nowMs();
-    const message = verdict === MALFORMED ? "the request breaks HTTP's framing rules" : "the head is too large";
-    this.#answer({ status, code: "PROXY_BAD_REQUEST", message: `Cannot read the request: ${message}.` });
+    this.#answer(verdict === MALFORMED ? HEAD_MALFORMED : HEAD_TOO_LARGE);
   }
 
   #begin(head: Head, b: Buffer, headEnd: number, end: number): void {
@@ -156,10 +190,8 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     this.upgradeAsked = head.upgrade;
     this.startMs = this.#engine.clock.nowMs();
     this.#closing = head.close;
-    this.#chunked = head.chunked;
-    this.#left = Math.max(head.contentLength, 0);
-    this.requestDone = !this.#chunked && this.#left === 0;
-    const verdict = this.#handler.route(this, head, b);
+    this.#body.begin(head);
+    const verdict = head.method === CONNECT && !this.#body.done ? BODY_ON_CONNECT : this.#handler.route(this, head, b);
     if (verdict === "wait") {
       this.#phase = "routing";
       this.#partial.hold(b, 0, end);
@@ -174,31 +206,33 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     if (verdict !== "routed") {
       // Whoever sends what cannot be read may mean its next bytes otherwise than we would read them.
       if (verdict.status === 400) this.#closing = true;
-      if (this.requestDone && headEnd < end) this.#partial.hold(b, headEnd, end);
+      if (this.#body.done && headEnd < end) this.#partial.hold(b, headEnd, end);
       this.#answer(verdict);
       return;
     }
-    this.held = this.#engine.held.take(
-      headEnd <= 4_096 && end - headEnd <= 2_048 ? 0 : MAX_WRITTEN_HEAD + end - headEnd,
-    );
-    this.headLength = writeRequestHead(head, b, this.held, 0, this.#engine.rewrite);
-    this.#heldLength = this.headLength;
+    this.#held.begin(head, b, this.#engine.rewrite, headEnd, end - headEnd);
     this.replayable = true;
-    const stop = this.#scan(b, headEnd, end);
+    const stop = this.#body.scan(b, headEnd, end);
     if (stop === MALFORMED) {
-      this.#badBody();
+      this.#abandonBody(MALFORMED_CHUNKS);
       return;
     }
     if (stop > headEnd) {
-      this.#hold(b, headEnd, stop);
+      this.#held.append(b, headEnd, stop);
       this.#handler.bytes(this, true, stop - headEnd);
     }
-    this.#phase = this.requestDone ? "wait" : "body";
+    this.#phase = this.#body.done ? "wait" : "body";
     if (stop < end) {
       this.#partial.hold(b, stop, end);
       this.#pause();
+    } else if (this.#ended) this.#closing = true;
+    if (!this.#body.done) {
+      if (this.#ended) {
+        this.#breakOff();
+        return;
+      }
+      this.#watch();
     }
-    if (!this.requestDone) this.#arm(this.#engine.limits.bodyMs);
     this.#handler.dispatch(this);
   }
 
@@ -212,82 +246,53 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     this.method = 0;
     this.minor = 1;
     this.upgradeAsked = false;
-    this.requestDone = true;
+    this.#body.none();
     this.replayable = false;
     this.#responded = false;
     this.#status = 0;
-    resetChunkState(this.#chunks);
-  }
-
-  /** Where the request ends in `b[from, end)`, or `end`; MALFORMED for bad chunks. */
-  #scan(b: Buffer, from: number, end: number): number {
-    if (this.requestDone) return from;
-    if (this.#chunked) {
-      const stop = scanChunks(this.#chunks, b, from, end);
-      if (stop === MALFORMED) return MALFORMED;
-      if (stop >= 0) this.requestDone = true;
-      return stop >= 0 ? stop : end;
-    }
-    const take = Math.min(this.#left, end - from);
-    this.#left -= take;
-    if (this.#left === 0) this.requestDone = true;
-    return from + take;
-  }
-
-  #hold(b: Buffer, from: number, end: number): void {
-    const need = this.#heldLength + end - from;
-    if (need > this.held.length) {
-      const grown = this.#engine.held.take(Math.max(need, 2 * this.held.length));
-      this.held.copy(grown, 0, 0, this.#heldLength);
-      this.#engine.held.give(this.held);
-      this.held = grown;
-    }
-    this.#heldLength = put(this.held, this.#heldLength, b, from, end);
   }
 
   #takeBody(b: Buffer, end: number): void {
-    const stop = this.#scan(b, 0, end);
+    const stop = this.#body.scan(b, 0, end);
     if (stop === MALFORMED) {
-      this.#badBody();
+      this.#abandonBody(MALFORMED_CHUNKS);
       return;
     }
     this.#handler.bytes(this, true, stop);
+    const held = this.#held;
     const upstream = this.#upstream;
-    const room = this.headLength + this.#engine.limits.maxHeldBytes;
+    const room = held.headLength + this.#engine.limits.maxHeldBytes;
     if (upstream === undefined) {
       // Between tries: what has come must be kept, and no more is asked for than may be.
-      if (!this.#responded) this.#hold(b, 0, stop);
-      if (this.#heldLength > room) this.#pause();
+      if (!this.#responded) held.append(b, 0, stop);
+      if (held.length > room) this.#pause();
     } else {
-      if (this.replayable && this.#heldLength + stop <= room) this.#hold(b, 0, stop);
+      if (this.replayable && held.length + stop <= room) held.append(b, 0, stop);
       else this.replayable = false;
       if (!upstream.stream.write(b, 0, stop)) this.#pause();
     }
-    if (this.requestDone) {
-      this.#phase = "wait";
-      this.#disarm();
-    } else this.#arm(this.#engine.limits.bodyMs);
+    if (this.#body.done) this.#phase = "wait";
+    this.#watch();
     if (stop < end) {
       this.#partial.hold(b, stop, end);
       this.#pause();
     }
   }
 
-  #badBody(): void {
-    this.requestDone = false;
+  /** The rest of the request is not to be had: whoever has the start of it must not take that for the whole. */
+  #abandonBody(refusal: Refusal): void {
     const upstream = this.#upstream;
     this.#upstream = undefined;
-    if (upstream === undefined) this.#handler.cancel(this);
-    else upstream.drop();
-    if (this.#responded) {
-      this.#over(0);
-      this.destroy();
-    } else
-      this.fail({
-        status: 400,
-        code: "PROXY_BAD_REQUEST",
-        message: "Cannot read the request: its chunks are malformed.",
-      });
+    upstream?.drop();
+    this.#handler.cancel(this);
+    if (this.#responded) this.#breakOff();
+    else this.fail(refusal);
+  }
+
+  /** The client must see that the answer is cut short. */
+  #breakOff(): void {
+    this.#over(0);
+    this.destroy();
   }
 
   // --- sending it
@@ -296,11 +301,13 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   attach(connection: ClientConnection): void {
     this.#upstream = connection;
     connection.begin(this);
-    const flowing = connection.stream.write(this.held, 0, this.#heldLength);
+    const { bytes, length, headLength } = this.#held;
+    const flowing = connection.stream.write(bytes, 0, length);
     if (this.#phase === "body") {
-      if (this.#heldLength > this.headLength + this.#engine.limits.maxHeldBytes) this.replayable = false;
+      if (length > headLength + this.#engine.limits.maxHeldBytes) this.replayable = false;
       if (flowing) this.#resume();
       else this.#pause();
+      this.#watch();
     }
   }
 
@@ -312,16 +319,31 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   }
 
   onUpstreamDrain(): void {
-    if (this.#phase === "body") this.#resume();
+    if (this.#phase !== "body") return;
+    this.#resume();
+    this.#watch();
   }
 
   // --- the answer
+
+  /** Writes to the client. False: it is behind, and what is still to come must wait. */
+  #say(b: Buffer, start: number, end: number): boolean {
+    if (this.stream.write(b, start, end)) return true;
+    this.#behind = true;
+    return false;
+  }
+
+  /** Holds the answer back until the client has caught up. */
+  #holdAnswer(): void {
+    this.#upstream?.stream.pause();
+    this.#watch();
+  }
 
   onInformational(head: Head, b: Buffer): void {
     if (this.minor === 0) return;
     const scratch = this.#engine.transport.scratch;
     const o = writeResponseHead(head, b, scratch, 0, "keep", false);
-    this.stream.write(scratch, 0, o);
+    if (!this.#say(scratch, 0, o)) this.#holdAnswer();
   }
 
   rejects(_connection: ClientConnection, head: Head, b: Buffer): boolean {
@@ -333,24 +355,23 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     this.#status = head.status;
     this.#handler.answered(this, head.status);
     // An answer that overtakes its request leaves bytes of the request behind: no other can follow.
-    if (framing === "close" || !this.requestDone || this.#engine.draining) this.#closing = true;
+    if (framing === "close" || !this.#body.done || this.#engine.draining) this.#closing = true;
     const how: Persistence = this.#closing ? "close" : this.minor === 0 ? "keep10" : "keep";
     const scratch = this.#engine.transport.scratch;
     let o = writeResponseHead(head, b, scratch, 0, how, this.#handler.trusted(this));
-    const upstream = this.#upstream;
     this.replayable = false;
-    this.#release();
+    this.#held.release();
     const together = o + bodyEnd - headEnd <= scratch.length;
     if (together) o = put(scratch, o, b, headEnd, bodyEnd);
-    let flowing = this.stream.write(scratch, 0, o);
-    if (!together) flowing = this.stream.write(b, headEnd, bodyEnd) && flowing;
+    let flowing = this.#say(scratch, 0, o);
+    if (!together) flowing = this.#say(b, headEnd, bodyEnd) && flowing;
     if (bodyEnd > headEnd) this.#handler.bytes(this, false, bodyEnd - headEnd);
-    if (!flowing && !done) upstream?.stream.pause();
+    if (!flowing && !done) this.#holdAnswer();
   }
 
   onBody(b: Buffer, start: number, end: number): void {
     this.#handler.bytes(this, false, end - start);
-    if (!this.stream.write(b, start, end)) this.#upstream?.stream.pause();
+    if (!this.#say(b, start, end)) this.#holdAnswer();
   }
 
   onDone(): void {
@@ -362,27 +383,15 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   onFailed(connection: ClientConnection, failure: TryFailure): void {
     this.#upstream = undefined;
     if (this.#phase === "gone") return;
-    if (this.#responded) {
-      // The client must see that the answer is cut short.
-      this.#over(0);
-      this.destroy();
-    } else this.#handler.failed(this, failure, connection);
+    if (this.#responded) this.#breakOff();
+    else this.#handler.failed(this, failure, connection);
   }
 
   onUpgraded(connection: ClientConnection, head: Head, b: Buffer, headEnd: number, end: number): void {
     this.#upstream = undefined;
-    const scratch = this.#engine.transport.scratch;
-    const o = put(
-      scratch,
-      writeResponseHead(head, b, scratch, 0, "upgrade", false),
-      b,
-      headEnd,
-      Math.min(end, headEnd + 8_192),
-    );
     this.#handler.answered(this, 101);
-    this.stream.write(scratch, 0, o);
-    if (end > headEnd + 8_192) this.stream.write(b, headEnd + 8_192, end);
-    this.#release();
+    writeUpgrade(this.stream, this.#engine.transport.scratch, head, b, headEnd, end);
+    this.#held.release();
     this.#disarm();
     this.#phase = "gone";
     const early = this.#partial.take();
@@ -403,33 +412,30 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   }
 
   #answer(refusal: Refusal): void {
-    if (!this.requestDone || this.#engine.draining) this.#closing = true;
+    if (!this.#body.done || this.#engine.draining) this.#closing = true;
     const text = refusalText(refusal, this.method === HEAD, this.#closing);
     this.#responded = true;
-    this.stream.write(text, 0, text.length);
+    this.#say(text, 0, text.length);
     this.#over(refusal.status);
     this.#next();
   }
 
   #over(status: number): void {
-    this.#release();
+    this.#held.release();
     this.#handler.finished(this, status);
-  }
-
-  #release(): void {
-    if (this.held.length === 0) return;
-    this.#engine.held.give(this.held);
-    this.held = NOTHING;
-    this.#heldLength = 0;
-    this.headLength = 0;
   }
 
   // --- between requests, and the end
 
   #next(): void {
     if (this.stream.closed) return;
-    if (this.#closing) {
+    if (this.#closing || (this.#ended && this.#partial.empty)) {
       this.#linger();
+      return;
+    }
+    if (this.#behind && !this.#partial.empty) {
+      this.#phase = "flush";
+      this.#watch();
       return;
     }
     this.#phase = "idle";
@@ -444,20 +450,20 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   #pump(): void {
     if (this.#pumping) return;
     this.#pumping = true;
-    while (this.#phase === "idle" && !this.#partial.empty) {
-      const b = this.#partial.take();
-      this.#parse(b, b.length);
-    }
+    while (this.#phase === "idle" && !this.#partial.empty) this.#parseHeld();
     this.#pumping = false;
+    // What was begun will not be finished.
+    if (this.#ended && this.#phase === "head") this.destroy();
     if (this.#phase === "idle" || this.#phase === "head") this.#resume();
   }
 
   #linger(): void {
-    this.#phase = "linger";
+    this.#phase = "gone";
+    this.#disarm();
     this.#partial.take();
-    this.#arm(LINGER_MS);
-    this.stream.end();
-    this.#resume();
+    this.#partial.forget();
+    this.#engine.connections.delete(this);
+    linger(this.stream, this.#engine, () => this.forget());
   }
 
   /** Closes once nothing is under way. */
@@ -489,42 +495,39 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     this.#engine.transport.wheel.disarm(this.#timer);
   }
 
+  /** Sets the deadline of an exchange: for the client to go on taking or sending, or the endpoint to go on taking. */
+  #watch(): void {
+    const { stallMs, bodyMs } = this.#engine.limits;
+    if (this.#behind) {
+      this.#unsentBytes = this.stream.pendingBytes;
+      this.#arm(stallMs);
+    } else if (this.#phase === "body") this.#arm(this.#holding ? stallMs : bodyMs);
+    else this.#disarm();
+  }
+
   #expired(): void {
     switch (this.#phase) {
       case "head":
         this.#reset();
         this.#closing = true;
         this.startMs = this.#engine.clock.nowMs();
-        this.#answer({
-          status: 408,
-          code: "PROXY_TIMEOUT",
-          message: "Cannot read the request: its head did not arrive in time.",
-        });
+        this.#answer(HEAD_TOO_SLOW);
         return;
       case "body":
-        if (this.#holding) {
-          this.#arm(this.#engine.limits.bodyMs);
-          return;
-        }
-        this.#upstream?.drop();
-        this.#upstream = undefined;
-        this.#handler.cancel(this);
-        if (this.#responded) {
-          this.#over(0);
-          this.destroy();
-        } else
-          this.fail({
-            status: 408,
-            code: "PROXY_TIMEOUT",
-            message: "Cannot read the request: its body did not arrive in time.",
-          });
+        if (this.#behind) this.#stalled();
+        else if (!this.#holding) this.#abandonBody(BODY_TOO_SLOW);
+        // Between tries nobody is there to take it, and an app that answers already may not want the rest.
+        else if (this.#upstream === undefined || this.#responded) this.#watch();
+        else this.#abandonBody(BODY_STALLED);
+        return;
+      case "wait":
+      case "flush":
+        if (this.#behind) this.#stalled();
         return;
       case "idle":
-      case "linger":
         this.stream.destroy();
         return;
       case "routing":
-      case "wait":
       case "gone":
         return;
       default:
@@ -532,19 +535,37 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     }
   }
 
+  /** The client has taken nothing of its answer for long, or nothing that can be seen. */
+  #stalled(): void {
+    if (this.stream.pendingBytes < this.#unsentBytes) {
+      this.#watch();
+      return;
+    }
+    const upstream = this.#upstream;
+    this.#upstream = undefined;
+    upstream?.drop();
+    if (this.#phase === "flush") {
+      this.destroy();
+      return;
+    }
+    this.#handler.cancel(this);
+    this.#breakOff();
+  }
+
   onEnd(): void {
+    this.#ended = true;
     switch (this.#phase) {
       case "wait":
+      case "flush":
       case "routing":
         // A client may send its last request and close its half at once.
-        this.#closing = true;
+        if (this.#phase === "wait" && this.#partial.empty) this.#closing = true;
         return;
       case "idle":
         this.stream.end();
         return;
       case "head":
       case "body":
-      case "linger":
         this.stream.destroy();
         return;
       case "gone":
@@ -555,7 +576,10 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   }
 
   onDrain(): void {
+    this.#behind = false;
     this.#upstream?.stream.resume();
+    if (this.#phase === "flush") this.#next();
+    else if (this.#phase === "body" || this.#phase === "wait") this.#watch();
   }
 
   onClose(): void {
@@ -568,6 +592,6 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     upstream?.drop();
     if (phase !== "wait" && phase !== "body") return;
     if (upstream === undefined) this.#handler.cancel(this);
-    if (this.held.length > 0 || upstream !== undefined) this.#over(0);
+    if (!this.#held.empty || upstream !== undefined) this.#over(0);
   }
 }

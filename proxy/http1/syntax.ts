@@ -6,6 +6,8 @@ export const VALUE = 2;
 export const TARGET = 4;
 /** Hexadecimal digits. */
 export const HEX = 8;
+/** Host and port as names and addresses spell them (a subset of RFC 3986 section 3.2: no userinfo, no sub-delims). */
+export const AUTHORITY = 16;
 
 function classes(): Uint8Array {
   const table = new Uint8Array(256);
@@ -14,6 +16,7 @@ function classes(): Uint8Array {
   };
   mark("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", TOKEN);
   mark("0123456789abcdefABCDEF", HEX);
+  mark("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~%:[]", AUTHORITY);
   for (let c = 0x20; c < 0x100; c++) if (c !== 0x7f) table[c] = (table[c] ?? 0) | VALUE;
   table[9] = VALUE;
   for (let c = 0x21; c < 0x7f; c++) if (c !== 0x23) table[c] = (table[c] ?? 0) | TARGET;

@@ -6,7 +6,7 @@ import type { CancelConnect, Transport } from "../../transport/transport.ts";
 import { ClientConnection, type TryFailure } from "../http1/client-connection.ts";
 import type { ConnectionPool } from "../http1/connection-pool.ts";
 import type { Engine, RequestHandler, ServedRequest, Verdict } from "../http1/engine.ts";
-import { type Head, OPTIONS } from "../http1/head.ts";
+import { CONNECT, type Head, OPTIONS } from "../http1/head.ts";
 import { retriesLeftOf } from "../http1/our-fields.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { MAX_TRIES } from "../resilience/retry-policy.ts";
@@ -76,7 +76,7 @@ export class InboundHandler implements RequestHandler<InboundState> {
     const first = b[head.targetStart];
     const asterisk = first === 42 && head.method === OPTIONS && head.targetEnd - head.targetStart === 1;
     // Our outbound side sends nothing else, and an app should not have to tell absolute-form from a path.
-    if (first !== 47 && !asterisk) {
+    if ((first !== 47 && !asterisk) || head.method === CONNECT) {
       return { status: 400, code: "PROXY_BAD_REQUEST", message: "Cannot read the request: its target is not a path." };
     }
     rewrite.targetStart = head.targetStart;
