@@ -3,11 +3,14 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { hasCode } from "../core/errors.ts";
+import { hasCode, type MeshError } from "../core/errors.ts";
 import { silentLog } from "../core/log.ts";
 import { createTestAuthority, type TestAuthority } from "../test/support/openssl-certificates.ts";
 import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
 import { createTransport } from "./create-transport.ts";
+import { MuxConnection } from "./mux/mux-connection.ts";
+import { MuxContext } from "./mux/mux-context.ts";
+import { type DialMux, MuxPool } from "./mux/mux-pool.ts";
 import type { Listener, TlsSettings, Transport } from "./transport.ts";
 
 /** A user that remembers what happened, and wakes whoever waits for it. */
@@ -85,6 +88,7 @@ class Bench {
   readonly #accepted: End[];
   readonly #waiting: ((end: End) => void)[];
   readonly #opened: ByteStream[] = [];
+  readonly #pool: MuxPool<undefined> | undefined;
 
   constructor(
     transport: Transport,
@@ -92,7 +96,9 @@ class Bench {
     connect: (user: Recorder) => Promise<ByteStream>,
     accepted: End[],
     waiting: ((end: End) => void)[],
+    pool: MuxPool<undefined> | undefined,
   ) {
+    this.#pool = pool;
     this.transport = transport;
     this.listener = listener;
     this.#connect = connect;
@@ -111,25 +117,37 @@ class Bench {
 
   async close(): Promise<void> {
     for (const stream of this.#opened) stream.destroy();
+    this.#pool?.destroy();
     await this.listener.close();
   }
 }
 
+type Dial = (onConnect: (stream: ByteStream) => ByteStreamUser, onFailure: (error: Error) => void) => void;
+
+/** `shared`: all pairs are streams of multiplexed connections. */
 async function open(
   transport: Transport,
   variant: Variant,
+  shared: boolean,
   directory: string,
   authority: TestAuthority,
 ): Promise<Bench> {
   const accepted: End[] = [];
   const waiting: ((end: End) => void)[] = [];
-  const onStream = (stream: ByteStream) => {
+  const context = new MuxContext({ wheel: transport.wheel, log: silentLog });
+  const onAccepted = (stream: ByteStream) => {
     const end = { stream, user: new Recorder() };
     const waiter = waiting.shift();
     if (waiter !== undefined) waiter(end);
     else accepted.push(end);
     return end.user;
   };
+  const onStream = shared
+    ? (stream: ByteStream) =>
+        new MuxConnection(context, stream, false, { onStream: onAccepted, onChange() {}, onGone() {} })
+    : onAccepted;
+  let listener: Listener;
+  let dial: Dial;
   if (variant === "tls") {
     const settings: TlsSettings = {
       ca: authority.ca,
@@ -139,27 +157,36 @@ async function open(
     };
     const verify = () => undefined;
     const tls = { alpn: ["test/1"], verify };
-    const listener = await transport.listenTls(
-      { host: "127.0.0.1", port: 0, settings: () => settings, ...tls },
-      onStream,
-    );
+    listener = await transport.listenTls({ host: "127.0.0.1", port: 0, settings: () => settings, ...tls }, onStream);
     const where = { host: "127.0.0.1", port: listener.port, timeoutMs: 10_000 };
-    const dial = { ...where, ...tls, settings, servername: "a.test", sessionKey: "test" };
-    const connect = (user: Recorder) =>
-      new Promise<ByteStream>((resolve, reject) =>
-        transport.connectTls(dial, (stream) => taken(stream, resolve, user), reject),
-      );
-    return new Bench(transport, listener, connect, accepted, waiting);
+    const options = { ...where, ...tls, settings, servername: "a.test", sessionKey: "test" };
+    dial = (onConnect, onFailure) => transport.connectTls(options, onConnect, onFailure);
+  } else {
+    const path = join(directory, "socket");
+    listener = await transport.listenTcp(variant === "unix" ? { path } : { host: "127.0.0.1", port: 0 }, onStream);
+    const target = variant === "unix" ? { path } : { host: "127.0.0.1", port: listener.port };
+    dial = (onConnect, onFailure) => transport.connectTcp({ ...target, timeoutMs: 10_000 }, onConnect, onFailure);
   }
-  const path = join(directory, "socket");
-  const address = variant === "unix" ? { path } : { host: "127.0.0.1", port: 0 };
-  const listener = await transport.listenTcp(address, onStream);
-  const target = variant === "unix" ? { path } : { host: "127.0.0.1", port: listener.port };
+  const pool = shared ? new MuxPool<undefined>(context) : undefined;
+  const dialMux: DialMux<undefined> = (onConnect, onFailure) => {
+    dial(onConnect, (error) => onFailure(error as MeshError, undefined));
+    return () => {};
+  };
   const connect = (user: Recorder) =>
-    new Promise<ByteStream>((resolve, reject) =>
-      transport.connectTcp({ ...target, timeoutMs: 10_000 }, (stream) => taken(stream, resolve, user), reject),
-    );
-  return new Bench(transport, listener, connect, accepted, waiting);
+    new Promise<ByteStream>((resolve, reject) => {
+      if (pool === undefined) {
+        dial((stream) => taken(stream, resolve, user), reject);
+        return;
+      }
+      pool.open(
+        dialMux,
+        (stream) => {
+          stream.user = taken(stream, resolve, user);
+        },
+        reject,
+      );
+    });
+  return new Bench(transport, listener, connect, accepted, waiting, pool);
 }
 
 function taken(stream: ByteStream, resolve: (stream: ByteStream) => void, user: Recorder): Recorder {
@@ -187,9 +214,9 @@ async function pour({ stream, user }: End, total: number, chunkBytes: number): P
   return hash.digest("hex");
 }
 
-/** The contract of ByteStream, on one adapter and one kind of connection. */
-export function byteStreamContract(adapter: "handle" | "net", variant: Variant): void {
-  describe(`ByteStream: ${adapter} adapter over ${variant}`, () => {
+/** The contract of ByteStream, on one adapter and one kind of connection; `shared`: many to one connection. */
+export function byteStreamContract(adapter: "handle" | "net", variant: Variant, shared = false): void {
+  describe(`ByteStream: ${shared ? "multiplexed, " : ""}${adapter} adapter over ${variant}`, () => {
     let directory: string;
     let authority: TestAuthority;
     let bench: Bench;
@@ -198,7 +225,7 @@ export function byteStreamContract(adapter: "handle" | "net", variant: Variant):
       directory = mkdtempSync(join(tmpdir(), "causeway-stream-"));
       authority = createTestAuthority();
       const transport = await createTransport({ adapter, log: silentLog });
-      bench = await open(transport, variant, directory, authority);
+      bench = await open(transport, variant, shared, directory, authority);
     });
 
     after(async () => {
@@ -269,7 +296,7 @@ export function byteStreamContract(adapter: "handle" | "net", variant: Variant):
       const { client, server } = await bench.pair();
       client.stream.destroy(undefined, true);
       await server.user.until(() => server.user.closed || server.user.ended);
-      if (variant === "tcp") assert.ok(hasCode(server.user.error, "STREAM_CLOSED"));
+      if (variant === "tcp" || shared) assert.ok(hasCode(server.user.error, "STREAM_CLOSED"));
     });
 
     it("write() after a close or an end does nothing", async () => {
@@ -434,7 +461,7 @@ export function byteStreamContract(adapter: "handle" | "net", variant: Variant):
 
     it("opens and closes many connections without keeping any", async function () {
       this.timeout(60_000);
-      const total = variant === "tls" ? 100 : 1000;
+      const total = variant === "tls" && !shared ? 100 : 1000;
       for (let done = 0; done < total; done += 50) {
         const pairs = await Promise.all(Array.from({ length: 50 }, () => bench.pair()));
         for (const { client } of pairs) {

@@ -28,6 +28,11 @@ export function closedError(cause: unknown): MeshError {
   return new MeshError("STREAM_CLOSED", `Cannot go on with the connection: ${reasonOf(cause)}.`, { cause });
 }
 
+/** Of a multiplexed stream that the other side did not take up. */
+export function refusedError(): MeshError {
+  return new MeshError("STREAM_REFUSED", "Cannot use the stream: the other side took it up no more. Open another one.");
+}
+
 export function connectError(target: string, cause: unknown): MeshError {
   return new MeshError("PROXY_CONNECT_FAILED", `Cannot connect to ${target}: ${reasonOf(cause)}.`, { cause });
 }
