@@ -11,6 +11,7 @@ import { createTransport } from "./create-transport.ts";
 import { MuxConnection } from "./mux/mux-connection.ts";
 import { MuxContext } from "./mux/mux-context.ts";
 import { type DialMux, MuxPool } from "./mux/mux-pool.ts";
+import { createPair } from "./pair-stream.ts";
 import type { Listener, TlsSettings, Transport } from "./transport.ts";
 
 /** A user that remembers what happened, and wakes whoever waits for it. */
@@ -79,7 +80,8 @@ export interface End {
   readonly user: Recorder;
 }
 
-export type Variant = "tcp" | "unix" | "tls";
+/** `pair`: within the process, without a socket. */
+export type Variant = "tcp" | "unix" | "tls" | "pair";
 
 class Bench {
   readonly transport: Transport;
@@ -161,6 +163,26 @@ async function open(
     const where = { host: "127.0.0.1", port: listener.port, timeoutMs: 10_000 };
     const options = { ...where, ...tls, settings, servername: "a.test", sessionKey: "test" };
     dial = (onConnect, onFailure) => transport.connectTls(options, onConnect, onFailure);
+  } else if (variant === "pair") {
+    const connected = new Set<ByteStream>();
+    const addresses = [
+      { address: "127.0.0.1", port: 1 },
+      { address: "127.0.0.1", port: 2 },
+    ] as const;
+    listener = {
+      port: 2,
+      get connections() {
+        for (const stream of connected) if (stream.closed) connected.delete(stream);
+        return connected.size;
+      },
+      close: () => Promise.resolve(),
+    };
+    dial = (onConnect) => {
+      const [here, there] = createPair({ log: silentLog, maxPendingBytes: 4 * 1024 * 1024, addresses });
+      connected.add(there);
+      there.user = onStream(there);
+      here.user = onConnect(here);
+    };
   } else {
     const path = join(directory, "socket");
     listener = await transport.listenTcp(variant === "unix" ? { path } : { host: "127.0.0.1", port: 0 }, onStream);
@@ -216,7 +238,7 @@ async function pour({ stream, user }: End, total: number, chunkBytes: number): P
 
 /** The contract of ByteStream, on one adapter and one kind of connection; `shared`: many to one connection. */
 export function byteStreamContract(adapter: "handle" | "net", variant: Variant, shared = false): void {
-  describe(`ByteStream: ${shared ? "multiplexed, " : ""}${adapter} adapter over ${variant}`, () => {
+  describe(`ByteStream: ${shared ? "multiplexed, " : ""}${variant === "pair" ? "within the process" : `${adapter} adapter over ${variant}`}`, () => {
     let directory: string;
     let authority: TestAuthority;
     let bench: Bench;
@@ -296,7 +318,7 @@ export function byteStreamContract(adapter: "handle" | "net", variant: Variant, 
       const { client, server } = await bench.pair();
       client.stream.destroy(undefined, true);
       await server.user.until(() => server.user.closed || server.user.ended);
-      if (variant === "tcp" || shared) assert.ok(hasCode(server.user.error, "STREAM_CLOSED"));
+      if (variant === "tcp" || variant === "pair" || shared) assert.ok(hasCode(server.user.error, "STREAM_CLOSED"));
     });
 
     it("write() after a close or an end does nothing", async () => {
