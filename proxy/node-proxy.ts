@@ -3,6 +3,7 @@ import { backoffMs, RECONNECT } from "../core/backoff.ts";
 import { sleep } from "../core/clock.ts";
 import { asMeshError } from "../core/errors.ts";
 import { createTransport } from "../transport/create-transport.ts";
+import { MuxContext } from "../transport/mux/mux-context.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { AdminServer } from "./observe/admin-server.ts";
 import { escapeLabel } from "./observe/families.ts";
@@ -83,6 +84,7 @@ export class NodeProxy {
   readonly #options: NodeProxyOptions;
   readonly #deps: ProxyDeps;
   readonly #transport: Transport;
+  readonly #mux: MuxContext;
   readonly #served = new Map<WorkloadName, Served>();
   /** Workloads that were taken away and still drain. */
   readonly #leaving = new Set<Promise<void>>();
@@ -106,6 +108,7 @@ export class NodeProxy {
     this.#options = options;
     this.#deps = deps;
     this.#transport = transport;
+    this.#mux = new MuxContext({ wheel: transport.wheel, log: deps.log });
   }
 
   get adminPort(): number {
@@ -126,7 +129,7 @@ export class NodeProxy {
       if (options !== undefined && isDeepStrictEqual(options, served.options)) byName.delete(name);
       else this.#take(name, served);
     }
-    const deps = { ...this.#deps, transport: this.#transport, reservedPorts: [this.adminPort] };
+    const deps = { ...this.#deps, transport: this.#transport, mux: this.#mux, reservedPorts: [this.adminPort] };
     for (const [name, options] of byName) this.#served.set(name, new Served(options, deps));
   }
 

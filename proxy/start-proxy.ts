@@ -1,4 +1,5 @@
 import { createTransport } from "../transport/create-transport.ts";
+import { MuxContext } from "../transport/mux/mux-context.ts";
 import { ADMIN_DRAIN_MS, listenProxyAdmin } from "./observe/proxy-admin.ts";
 import { type WorkloadDeps, type WorkloadOptions, WorkloadProxy } from "./workload-proxy.ts";
 
@@ -44,7 +45,8 @@ export async function startProxy(options: ProxyOptions, deps: ProxyDeps): Promis
   };
   try {
     const transport = await createTransport({ adapter: options.adapter, log, clock });
-    const started = new WorkloadProxy(options, { ...deps, transport, reservedPorts: [admin.port] });
+    const mux = new MuxContext({ wheel: transport.wheel, log });
+    const started = new WorkloadProxy(options, { ...deps, transport, mux, reservedPorts: [admin.port] });
     workload = started;
     deps.signal.addEventListener("abort", () => void close(), { once: true });
     await started.start();

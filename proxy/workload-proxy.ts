@@ -7,6 +7,7 @@ import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import { grpcChannelCredentials } from "../identity/grpc-channel.ts";
 import { startWorkloadIdentity, type WorkloadIdentity } from "../identity/workload-identity.ts";
+import type { MuxContext } from "../transport/mux/mux-context.ts";
 import type { Listener, Transport } from "../transport/transport.ts";
 import { ConnectionPool } from "./http1/connection-pool.ts";
 import { createEngine, DEFAULT_LIMITS, type Engine, type ServerLimits } from "./http1/engine.ts";
@@ -48,6 +49,8 @@ export interface WorkloadOptions {
   readonly tokenFile: string;
   readonly trustDomain: TrustDomain;
   readonly limits?: Partial<ProxyLimits>;
+  /** Whether the connections to another proxy share a few; true by default. What others do is always accepted. */
+  readonly multiplex?: boolean;
 }
 
 export interface ProxyLimits extends ServerLimits {
@@ -68,6 +71,8 @@ export interface WorkloadDeps {
   readonly random: Random;
   readonly log: Log;
   readonly transport: Transport;
+  /** Of the process. */
+  readonly mux: MuxContext;
   /** Ports of the process itself, which nobody is forwarded to. */
   readonly reservedPorts: readonly number[];
   /** Closes it. */
@@ -121,6 +126,7 @@ export class WorkloadProxy {
       clock: deps.clock,
       random: deps.random,
       metrics: this.#metrics,
+      mux: options.multiplex === false ? undefined : deps.mux,
       subscribe: (authority) => this.#discovery?.subscribe(authority),
       unsubscribe: (authority) => this.#discovery?.unsubscribe(authority),
       lookupMs: this.#limits.lookupMs,
@@ -221,7 +227,7 @@ export class WorkloadProxy {
   }
 
   async #listen(tls: MeshTls) {
-    const { clock, random, log, transport, reservedPorts } = this.#deps;
+    const { clock, random, log, transport, mux, reservedPorts } = this.#deps;
     const { listen, app, trustDomain } = this.#options;
     const limits = this.#limits;
     const metrics = this.#metrics;
@@ -265,6 +271,7 @@ export class WorkloadProxy {
       tls,
       clock,
       metrics,
+      mux,
       admission: rules,
       appHost: app.host,
       connectMs: limits.connectMs,

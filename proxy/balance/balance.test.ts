@@ -111,6 +111,7 @@ describe("Service.choose()", () => {
         load: createLoad(0),
         breaker: createBreaker(),
         pool: new ConnectionPool(clock),
+        mux: undefined,
         row: 0,
       }),
     });

@@ -1,3 +1,4 @@
+import type { MuxPool } from "../../transport/mux/mux-pool.ts";
 import type { ConnectionPool } from "../http1/connection-pool.ts";
 import type { Breaker } from "../resilience/breaker.ts";
 import type { Load } from "./peak-ewma.ts";
@@ -9,6 +10,9 @@ export interface GatewayTarget {
   readonly load: Load;
   readonly breaker: Breaker;
 }
+
+/** Whose fault a failed dial is: a gateway that takes no connection says nothing about the endpoint behind it. */
+export type Blame = "endpoint" | "gateway";
 
 /** What control says of an endpoint. */
 export interface EndpointSpec {
@@ -32,6 +36,8 @@ export interface Endpoint {
   readonly load: Load;
   readonly breaker: Breaker;
   readonly pool: ConnectionPool;
+  /** What carries the connections of `pool` to its proxy; undefined where they go on their own. Closed by the pool. */
+  readonly mux: MuxPool<Blame> | undefined;
   /** Row of its metrics. */
   readonly row: number;
 }

@@ -1,3 +1,4 @@
+import { hasCode } from "../../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import { type ChunkState, createChunkState, resetChunkState, scanChunks } from "./chunks.ts";
 import { HEAD, type Head, INCOMPLETE, MALFORMED, parseResponseHead } from "./head.ts";
@@ -11,6 +12,8 @@ export type TryFailure =
   | "reset"
   /** The answer breaks HTTP's framing rules. */
   | "malformed"
+  /** The other end took the connection up no more: nothing of the request was read. */
+  | "untaken"
   /** The proxy at the other end said that it did not pass the request on. */
   | "refused"
   /** Given up by this side: the link died. */
@@ -289,10 +292,10 @@ export class ClientConnection implements ByteStreamUser {
     this.exchange?.onUpstreamDrain();
   }
 
-  onClose(): void {
+  onClose(error?: Error): void {
     const exchange = this.exchange;
     this.exchange = undefined;
     this.#forget();
-    exchange?.onFailed(this, "reset");
+    exchange?.onFailed(this, hasCode(error, "STREAM_REFUSED") ? "untaken" : "reset");
   }
 }

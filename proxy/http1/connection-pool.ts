@@ -9,9 +9,18 @@ const IDLE_MS = 60_000;
  */
 const MAX_DIALS = 8;
 
+/** What carries the connections of a pool, where they share others. */
+export interface PoolCarrier {
+  /** The connections that are shared now take no new ones. */
+  retire(): void;
+  close(): void;
+  destroy(): void;
+}
+
 /** Connections to one endpoint: the idle ones, most recently used last, and the busy ones. */
 export class ConnectionPool implements ConnectionOwner {
   readonly #clock: Clock;
+  readonly #carrier: PoolCarrier | undefined;
   readonly #idle: ClientConnection[] = [];
   readonly #busy = new Set<ClientConnection>();
   #closed = false;
@@ -19,8 +28,10 @@ export class ConnectionPool implements ConnectionOwner {
   #waiting: (() => void)[] = [];
   #wakeDue = false;
 
-  constructor(clock: Clock) {
+  /** `carrier` closes with the pool. */
+  constructor(clock: Clock, carrier?: PoolCarrier) {
     this.#clock = clock;
+    this.#carrier = carrier;
   }
 
   get idle(): number {
@@ -121,14 +132,17 @@ export class ConnectionPool implements ConnectionOwner {
     for (const connection of this.#idle.splice(0)) connection.drop();
   }
 
-  /** Fails all exchanges that have no answer yet. */
+  /** The way there is dead: fails all exchanges that have no answer yet, and leaves what is open to them. */
   abandonBusy(): void {
+    this.#carrier?.retire();
+    this.dropIdle();
     for (const connection of [...this.#busy]) connection.abandon();
   }
 
   /** The endpoint is gone: idle connections close now, busy ones after their exchange. */
   close(): void {
     this.#closed = true;
+    this.#carrier?.close();
     this.dropIdle();
     this.#wakeSoon();
   }
@@ -137,5 +151,6 @@ export class ConnectionPool implements ConnectionOwner {
   destroy(): void {
     this.close();
     for (const connection of [...this.#busy]) connection.drop();
+    this.#carrier?.destroy();
   }
 }

@@ -2,6 +2,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { MeshErrorCode } from "../../core/errors.ts";
 import type { Identity, TrustDomain } from "../../core/identity.ts";
+import type { MuxContext } from "../../transport/mux/mux-context.ts";
 import type { CancelConnect, Transport } from "../../transport/transport.ts";
 import { ClientConnection, type TryFailure } from "../http1/client-connection.ts";
 import type { ConnectionPool } from "../http1/connection-pool.ts";
@@ -31,6 +32,7 @@ export interface InboundDeps {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  readonly mux: MuxContext;
   readonly admission: Admission;
   readonly appHost: string;
   readonly connectMs: number;

@@ -1,11 +1,13 @@
 import { type Identity, identityParts, type TrustDomain } from "../../core/identity.ts";
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
+import { MuxConnection } from "../../transport/mux/mux-connection.ts";
 import { WheelTimer } from "../../transport/timer-wheel.ts";
 import type { Listener } from "../../transport/transport.ts";
 import { ServerConnection } from "../http1/server-connection.ts";
 import { splice } from "../http1/splice.ts";
 import type { MeshTls } from "../mesh-tls.ts";
-import { HTTP1, MESH_ALPN, OPAQUE, PREFACE_BYTES, type Preface, readPreface } from "../preface.ts";
+import { countMux } from "../observe/metrics.ts";
+import { HTTP1, MESH_ALPN, MUX_HTTP1, OPAQUE, PREFACE_BYTES, type Preface, readPreface } from "../preface.ts";
 import { addedFields, type InboundDeps, InboundHandler, type InboundState } from "./inbound-handler.ts";
 
 export interface InboundListenerDeps extends InboundDeps {
@@ -114,29 +116,64 @@ class Greeting implements ByteStreamUser {
       this.#stream.destroy(undefined, true);
       return;
     }
-    metrics.opened(row);
-    if (protocol === HTTP1) this.#serveHttp(port, row);
-    else this.#serveOpaque(port, row);
+    switch (protocol) {
+      case HTTP1:
+        this.#passOn(this.#serveHttp(this.#stream, port, row, addedFields(peer)));
+        return;
+      case MUX_HTTP1:
+        this.#passOn(this.#serveMux(port, row));
+        return;
+      case OPAQUE:
+        metrics.opened(row);
+        this.#serveOpaque(port, row);
+        return;
+      default:
+        protocol satisfies never;
+    }
   }
 
-  #serveHttp(port: number, row: number): void {
+  /** The stream goes on with `user`, which is given what came already. */
+  #passOn(user: ByteStreamUser): void {
+    this.#stream.user = user;
+    this.#stream.resume();
+    if (this.#early.length > 0) user.onRead(this.#early, this.#early.length);
+    if (this.#ended) user.onEnd();
+  }
+
+  #serveHttp(stream: ByteStream, port: number, row: number, added: readonly Buffer[]): ByteStreamUser {
     const { engine, metrics } = this.#deps;
     const state: InboundState = {
       peer: this.#peer,
       port,
       row,
       trustDomain: this.#trustDomain,
-      added: addedFields(this.#peer),
+      added,
       dialing: undefined,
       retried: false,
       fresh: false,
     };
-    const connection = new ServerConnection(this.#stream, engine, this.#handler, state);
+    const connection = new ServerConnection(stream, engine, this.#handler, state);
+    metrics.opened(row);
     connection.onGone = () => metrics.closed(row);
-    this.#stream.user = connection;
-    this.#stream.resume();
-    if (this.#early.length > 0) connection.onRead(this.#early, this.#early.length);
-    if (this.#ended) connection.onEnd();
+    return connection;
+  }
+
+  #serveMux(port: number, row: number): ByteStreamUser {
+    const { engine, metrics, mux } = this.#deps;
+    const { connections, limits } = engine;
+    const added = addedFields(this.#peer);
+    const connection = new MuxConnection(mux, this.#stream, false, {
+      onStream: (stream) =>
+        connections.size < limits.maxConnections ? this.#serveHttp(stream, port, row, added) : undefined,
+      onChange() {},
+      onGone: (reason) => {
+        connections.delete(connection);
+        countMux(metrics, "inbound", reason);
+      },
+    });
+    connections.add(connection);
+    countMux(metrics, "inbound", undefined);
+    return connection;
   }
 
   #serveOpaque(port: number, row: number): void {

@@ -131,3 +131,10 @@ function count<L>(rows: Rows<L>, row: number, status: number, latencyMs: number,
   rows.add(row, LATENCY_SUM, latencyMs);
   rows.add(row, BUCKETS + latencyBucket(latencyMs), 1);
 }
+
+/** A multiplexed connection was made, or has `ended`. */
+export function countMux(metrics: Metrics, direction: "outbound" | "inbound", ended: string | undefined): void {
+  const side = `direction="${direction}"`;
+  if (ended === undefined) metrics.counter("mux_connections_total", side).value++;
+  else metrics.counter("mux_connections_ended_total", `${side},reason="${ended}"`).value++;
+}

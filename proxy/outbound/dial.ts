@@ -2,13 +2,13 @@ import type { Clock } from "../../core/clock.ts";
 import { asMeshError, type MeshError } from "../../core/errors.ts";
 import { parseIdentity, parseTrustDomain } from "../../core/identity.ts";
 import type { Random } from "../../core/random.ts";
-import type { ByteStream } from "../../transport/byte-stream.ts";
+import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import type { CancelConnect, Transport } from "../../transport/transport.ts";
-import type { Endpoint, GatewayTarget } from "../balance/endpoint.ts";
+import type { Blame, Endpoint, GatewayTarget } from "../balance/endpoint.ts";
 import { observe } from "../balance/peak-ewma.ts";
 import type { Service } from "../balance/service.ts";
 import type { MeshTls } from "../mesh-tls.ts";
-import { MESH_ALPN, type PrefaceProtocol, writePreface } from "../preface.ts";
+import { HTTP1, MESH_ALPN, MUX_HTTP1, type PrefaceProtocol, writePreface } from "../preface.ts";
 import { admit, fail, release, succeed } from "../resilience/breaker.ts";
 
 export interface DialDeps {
@@ -22,12 +22,10 @@ export interface DialDeps {
   readonly handshakeMs: number;
 }
 
-/** Whose fault a failed dial is: a gateway that takes no connection says nothing about the endpoint behind it. */
-export type Blame = "endpoint" | "gateway";
-
 /**
  * Opens a connection on which `protocol` can be spoken to the app behind `endpoint`: plain, mTLS to its proxy, or
- * mTLS through a gateway of its group, with the preface sent. One of the callbacks runs, later.
+ * mTLS through a gateway of its group, with the preface sent; for HTTP/1.1 one of many that share such a connection.
+ * The callee becomes the stream's user. One of the callbacks runs, later.
  */
 export function dial(
   deps: DialDeps,
@@ -37,16 +35,34 @@ export function dial(
   onConnect: (stream: ByteStream) => void,
   onFailure: (error: MeshError, blame: Blame) => void,
 ): CancelConnect {
-  const { transport, tls, connectMs, handshakeMs } = deps;
-  const { address, port, proxyPort, identity, routeName } = endpoint.spec;
+  const { address, port, proxyPort, routeName } = endpoint.spec;
   if (proxyPort === 0 && routeName === "") {
-    const options = { host: address, port, timeoutMs: connectMs };
-    return transport.connectTcp(
-      options,
+    return deps.transport.connectTcp(
+      { host: address, port, timeoutMs: deps.connectMs },
       (stream) => begun(stream, onConnect),
       (error) => onFailure(error, "endpoint"),
     );
   }
+  if (protocol === HTTP1 && endpoint.mux?.mayOpen === true) {
+    return endpoint.mux.open(
+      (onMade, onUnmade) => dialProxy(deps, service, endpoint, MUX_HTTP1, onMade, onUnmade),
+      onConnect,
+      onFailure,
+    );
+  }
+  return dialProxy(deps, service, endpoint, protocol, (stream) => begun(stream, onConnect), onFailure);
+}
+
+function dialProxy(
+  deps: DialDeps,
+  service: Service,
+  endpoint: Endpoint,
+  protocol: PrefaceProtocol,
+  onConnect: (stream: ByteStream) => ByteStreamUser,
+  onFailure: (error: MeshError, blame: Blame) => void,
+): CancelConnect {
+  const { transport, tls, handshakeMs } = deps;
+  const { address, port, proxyPort, identity, routeName } = endpoint.spec;
   const gateway = routeName === "" ? undefined : service.gateway(endpoint.group);
   if (routeName !== "" && gateway === undefined) {
     const error = asMeshError(
@@ -76,7 +92,7 @@ export function dial(
         report?.("connected");
         const preface = writePreface({ protocol, port });
         stream.write(preface, 0, preface.length);
-        return begun(stream, onConnect);
+        return onConnect(stream);
       },
       (error) => {
         const reached = error.code !== "PROXY_CONNECT_FAILED";

@@ -19,6 +19,8 @@ export function refusalFor(
       return to(503, "PROXY_NO_ENDPOINTS", "no endpoint can take the request. Check mesh services and mesh links.");
     case "connect":
       return to(503, "PROXY_CONNECT_FAILED", state.dialError?.message ?? "no connection could be made.");
+    case "untaken":
+      return to(503, "PROXY_CONNECT_FAILED", "its proxy takes no new requests.");
     case "reset":
     case "abandoned":
       return to(502, "PROXY_RESET", "the connection ended before the answer.");

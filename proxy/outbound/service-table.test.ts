@@ -24,6 +24,7 @@ describe("ServiceTable", () => {
     table = new ServiceTable({
       clock,
       random: seededRandom(1),
+      mux: undefined,
       metrics: new Metrics(),
       subscribe: (authority) => asked.push(`+${authority}`),
       unsubscribe: (authority) => asked.push(`-${authority}`),

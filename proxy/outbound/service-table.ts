@@ -1,16 +1,20 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Random } from "../../core/random.ts";
-import type { Endpoint, EndpointSpec, GatewayTarget, Group } from "../balance/endpoint.ts";
+import type { MuxContext } from "../../transport/mux/mux-context.ts";
+import { MuxPool } from "../../transport/mux/mux-pool.ts";
+import type { Blame, Endpoint, EndpointSpec, GatewayTarget, Group } from "../balance/endpoint.ts";
 import { createLoad } from "../balance/peak-ewma.ts";
 import { type LinkTable, Service, type ServiceDeps, type ServiceSpec } from "../balance/service.ts";
 import { ConnectionPool } from "../http1/connection-pool.ts";
-import type { Metrics } from "../observe/metrics.ts";
+import { countMux, type Metrics } from "../observe/metrics.ts";
 import { createBreaker } from "../resilience/breaker.ts";
 
 export interface ServiceTableOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: Metrics;
+  /** For endpoints with a proxy; undefined: each connection goes on its own. */
+  readonly mux: MuxContext | undefined;
   /** Asks control for an authority, or no longer. */
   readonly subscribe: (authority: string) => void;
   readonly unsubscribe: (authority: string) => void;
@@ -53,14 +57,18 @@ export class ServiceTable {
       random,
       links: () => this.#links,
       gateway: (host, port) => this.#gateway(host, port),
-      endpoint: (spec: EndpointSpec, group: Group, authority: string): Endpoint => ({
-        spec,
-        group,
-        load: createLoad(clock.nowMs()),
-        breaker: createBreaker(),
-        pool: new ConnectionPool(clock),
-        row: metrics.row({ direction: "outbound", authority, peer: spec.identity, cluster: group.cluster }),
-      }),
+      endpoint: (spec: EndpointSpec, group: Group, authority: string): Endpoint => {
+        const mux = this.#muxPool(spec);
+        return {
+          spec,
+          group,
+          load: createLoad(clock.nowMs()),
+          breaker: createBreaker(),
+          pool: new ConnectionPool(clock, mux),
+          mux,
+          row: metrics.row({ direction: "outbound", authority, peer: spec.identity, cluster: group.cluster }),
+        };
+      },
     };
   }
 
@@ -184,6 +192,12 @@ export class ServiceTable {
     entry.gone = true;
     this.#options.unsubscribe(entry.authority);
     entry.service?.close();
+  }
+
+  #muxPool({ proxyPort, routeName }: EndpointSpec): MuxPool<Blame> | undefined {
+    const { mux, metrics } = this.#options;
+    if (mux === undefined || (proxyPort === 0 && routeName === "")) return undefined;
+    return new MuxPool<Blame>(mux, { onChange: (ended) => countMux(metrics, "outbound", ended) });
   }
 
   #gateway(host: string, port: number): GatewayTarget {

@@ -4,7 +4,7 @@ import type { MeshError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { CancelConnect } from "../../transport/transport.ts";
-import type { Endpoint } from "../balance/endpoint.ts";
+import type { Blame, Endpoint } from "../balance/endpoint.ts";
 import { observe } from "../balance/peak-ewma.ts";
 import type { Service } from "../balance/service.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
@@ -21,7 +21,7 @@ import {
   pauseMs,
   retryOf,
 } from "../resilience/retry-policy.ts";
-import { type Blame, type DialDeps, dial } from "./dial.ts";
+import { type DialDeps, dial } from "./dial.ts";
 import { refusalFor } from "./refusals.ts";
 
 /** What tries keep per request; reused from one request of a connection or stream slot to the next. */
@@ -258,7 +258,7 @@ export class Tries<R extends OutboundRequest> {
 
   /** A try failed before any byte of an answer was passed on: the request is sent again, or fails. */
   failed(request: R, failure: TryFailure): void {
-    this.#tryFailed(request, failure, failure !== "abandoned");
+    this.#tryFailed(request, failure, failure !== "abandoned" && failure !== "untaken");
   }
 
   #tryFailed(request: R, failure: TryFailure, blamed: boolean): void {
@@ -297,7 +297,7 @@ export class Tries<R extends OutboundRequest> {
     const { clock } = this.#deps;
     const mayWait = state.service?.spec.federated === true && request.replayable && !request.closed;
     const waitMs =
-      mayWait && (failure === undefined || failure === "connect")
+      mayWait && (failure === undefined || failure === "connect" || failure === "untaken")
         ? pauseMs(state.pauses, clock.nowMs() - request.startMs)
         : 0;
     if (waitMs > 0) {

@@ -55,7 +55,11 @@ export function isFailedTry(code: string): boolean {
 
 /** Whether no app can have seen the request. */
 export function neverDelivered({ failure, code }: Pick<FailedTry, "failure" | "code">): boolean {
-  return failure === "connect" || (failure === "refused" && code !== undefined && NOT_DELIVERED.has(code));
+  return (
+    failure === "connect" ||
+    failure === "untaken" ||
+    (failure === "refused" && code !== undefined && NOT_DELIVERED.has(code))
+  );
 }
 
 /**

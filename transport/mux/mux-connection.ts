@@ -530,7 +530,6 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
     if (this.#ended) return;
     this.#ended = true;
     const { context } = this;
-    context.ends[reason]++;
     context.connections--;
     context.wheel.disarm(this.#timer);
     if (this.#out !== undefined) context.giveBuffer(this.#out);

@@ -40,29 +40,26 @@ export const MUX_LIMITS: MuxLimits = {
   strikesPerSecond: 200,
 };
 
-const MUX_ENDS = [
-  /** Idle, or drained. */
-  "done",
-  /** Ended by this side while streams were open. */
-  "cut",
-  /** The connection below ended or broke. */
-  "lost",
-  /** No sign of life. */
-  "silent",
-  /** A frame of unknown type, or with an id or value that its type forbids. */
-  "bad_frame",
-  /** More was sent than the window allows. */
-  "window",
-  /** More credit was given than a window may have. */
-  "credit",
-  /** Too many frames that serve nothing. */
-  "flood",
-  /** The other side does not read what must be said to it. */
-  "backlog",
-] as const;
-
 /** Why a multiplexed connection ended. */
-export type MuxEnd = (typeof MUX_ENDS)[number];
+export type MuxEnd =
+  /** Idle, or drained. */
+  | "done"
+  /** Ended by this side while streams were open. */
+  | "cut"
+  /** The connection below ended or broke. */
+  | "lost"
+  /** No sign of life. */
+  | "silent"
+  /** A frame of unknown type, or with an id or value that its type forbids. */
+  | "bad_frame"
+  /** More was sent than the window allows. */
+  | "window"
+  /** More credit was given than a window may have. */
+  | "credit"
+  /** Too many frames that serve nothing. */
+  | "flood"
+  /** The other side does not read what must be said to it. */
+  | "backlog";
 
 /** Data that is gathered for one write, and room for the control frames that must not wait. */
 const GATHERED_BYTES = 65_536;
@@ -85,8 +82,6 @@ export class MuxContext {
   growthLeft: number;
   /** Received for paused streams. */
   held = 0;
-  /** Connections that ended so far, by reason. */
-  readonly ends: Record<MuxEnd, number>;
   /** Open connections and streams. */
   connections = 0;
   streams = 0;
@@ -99,7 +94,6 @@ export class MuxContext {
     this.log = deps.log;
     this.limits = { ...MUX_LIMITS, ...deps.limits };
     this.growthLeft = this.limits.growthBytes;
-    this.ends = Object.fromEntries(MUX_ENDS.map((end) => [end, 0])) as Record<MuxEnd, number>;
   }
 
   /** Room for what one connection writes next. */

@@ -2,16 +2,18 @@ import type { MeshError } from "../../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "../byte-stream.ts";
 import type { CancelConnect } from "../transport.ts";
 import { MuxConnection } from "./mux-connection.ts";
-import type { MuxContext } from "./mux-context.ts";
+import type { MuxContext, MuxEnd } from "./mux-context.ts";
 
 export interface MuxPoolOptions {
+  /** A connection has been made, or has ended. */
+  readonly onChange?: (ended?: MuxEnd) => void;
   /** Connections to the one peer. */
   readonly connections: number;
   /** With so many streams on every connection another one is made; fewer connections make larger batches. */
   readonly softStreams: number;
 }
 
-export const MUX_POOL: MuxPoolOptions = { connections: 4, softStreams: 100 };
+const MUX_POOL: MuxPoolOptions = { connections: 4, softStreams: 100 };
 
 /** Makes a connection on which the peer expects frames. Exactly one of the callbacks runs, later. */
 export type DialMux<B> = (
@@ -131,12 +133,14 @@ export class MuxPool<B> {
         if (this.#closed && connection.streams === 0) connection.drain();
         this.#serveSoon();
       },
-      onGone: () => {
+      onGone: (reason) => {
+        this.#options.onChange?.(reason);
         this.#connections = this.#connections.filter((each) => each !== connection);
         this.#serveSoon();
       },
     });
     this.#connections.push(connection);
+    this.#options.onChange?.();
     return connection;
   }
 
