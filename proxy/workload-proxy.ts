@@ -9,6 +9,7 @@ import { grpcChannelCredentials } from "../identity/grpc-channel.ts";
 import { startWorkloadIdentity, type WorkloadIdentity } from "../identity/workload-identity.ts";
 import type { MuxContext } from "../transport/mux/mux-context.ts";
 import type { Listener, Transport } from "../transport/transport.ts";
+import { Detections } from "./detect/detections.ts";
 import { ConnectionPool } from "./http1/connection-pool.ts";
 import { createEngine, DEFAULT_LIMITS, type Engine, type ServerLimits } from "./http1/engine.ts";
 import { Admission } from "./inbound/admission.ts";
@@ -64,6 +65,8 @@ export interface ProxyLimits extends ServerLimits {
   /** How long a foreign caller waits for control's first word on who may call. */
   readonly admissionMs: number;
   readonly maxAuthorities: number;
+  /** How long a client may be silent before its protocol is taken for opaque. */
+  readonly detectMs: number;
 }
 
 export interface WorkloadDeps {
@@ -87,6 +90,7 @@ const PROXY_LIMITS: ProxyLimits = {
   prefaceMs: 1_000,
   admissionMs: 1_000,
   maxAuthorities: 1_000,
+  detectMs: 10_000,
 };
 
 /** Longer than the outbound side keeps a connection idle (60 s), so that it is the one to close it. */
@@ -258,6 +262,8 @@ export class WorkloadProxy {
         metrics,
         connectMs: limits.connectMs,
         handshakeMs: limits.handshakeMs,
+        detections: new Detections("outbound", metrics, log),
+        detectMs: limits.detectMs,
         unknownRow: metrics.row({ direction: "outbound", authority: "", peer: "", cluster: "" }),
       },
       listen.outboundHost ?? listen.host,

@@ -3,7 +3,8 @@ import { parseClientHello } from "../../transport/client-hello.ts";
 import { CLASS, TARGET, TOKEN } from "../http1/syntax.ts";
 
 export type Detected =
-  | { readonly kind: "http1" }
+  /** `forProxy`: CONNECT or an absolute URL, which only a forward proxy is sent. */
+  | { readonly kind: "http1"; readonly forProxy: boolean }
   | { readonly kind: "http2" }
   /** `serverName` is "" where the client names none. */
   | { readonly kind: "tls"; readonly serverName: string; readonly alpn: readonly string[] }
@@ -14,7 +15,8 @@ export type Detection = Detected | { readonly kind: "needMore" };
 /** Whoever needs more first bytes than this is taken for opaque. A ClientHello of browsers takes about 2 KiB. */
 export const MAX_DETECT_BYTES = 16_384;
 
-const HTTP1: Detected = { kind: "http1" };
+const HTTP1: Detected = { kind: "http1", forProxy: false };
+const HTTP1_FOR_PROXY: Detected = { kind: "http1", forProxy: true };
 const HTTP2: Detected = { kind: "http2" };
 export const OPAQUE_PROTOCOL: Detected = { kind: "opaque" };
 const NEED_MORE: Detection = { kind: "needMore" };
@@ -23,6 +25,8 @@ const HANDSHAKE_RECORD = 22;
 const SPACE = 32;
 const CR = 13;
 const LF = 10;
+const SLASH = 47;
+const ASTERISK = 42;
 
 /** As much of HTTP/2's preface as no HTTP/1.1 request can begin with (RFC 9113 section 3.4). */
 const HTTP2_START = Buffer.from("PRI * HTTP/2.0\r\n", "latin1");
@@ -73,7 +77,7 @@ function detectHttp1(b: Buffer, end: number): Detection {
   while (i < end && ((CLASS[b[i] as number] as number) & TOKEN) !== 0) i++;
   if (i === end) return undecided(end);
   if (b[i] !== SPACE || i === start) return OPAQUE_PROTOCOL;
-  if (b[i + 1] === 47 && i + 1 < end && isCommonMethod(b, start, i)) return HTTP1;
+  if (b[i + 1] === SLASH && i + 1 < end && isCommonMethod(b, start, i)) return HTTP1;
   const target = ++i;
   while (i < end && ((CLASS[b[i] as number] as number) & TARGET) !== 0) i++;
   if (i === end) return undecided(end);
@@ -83,7 +87,7 @@ function detectHttp1(b: Buffer, end: number): Detection {
     if (i === end) return undecided(end);
     if (b[i++] !== byte) return OPAQUE_PROTOCOL;
   }
-  return HTTP1;
+  return b[target] === SLASH || b[target] === ASTERISK ? HTTP1 : HTTP1_FOR_PROXY;
 }
 
 /** A server ignores an empty line before a request (RFC 9112 section 2.2). */

@@ -40,11 +40,12 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
     rewrite.targetEnd = head.targetEnd;
     rewrite.host = undefined;
     if (head.method === CONNECT) {
+      if (state.fixed !== undefined) return badRequest("it is a CONNECT to what is no proxy");
       text = b.toString("latin1", head.targetStart, head.targetEnd);
       // A tunnel has no default port (RFC 9110 section 9.3.6).
       port = 0;
     } else if (b[head.targetStart] === 47 || (head.method === OPTIONS && isAsterisk(head, b))) {
-      if (head.hostEnd === head.hostStart) return badRequest("it names no host");
+      if (head.hostEnd === head.hostStart && state.fixed === undefined) return badRequest("it names no host");
       text = b.toString("latin1", head.hostStart, head.hostEnd);
     } else {
       const absolute = splitAbsolute(b, head.targetStart, head.targetEnd);
@@ -52,6 +53,11 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
       text = absolute.authority;
       rewrite.targetStart = absolute.pathStart;
       rewrite.host = state.text === text ? state.host : Buffer.from(text, "latin1");
+    }
+    if (state.fixed !== undefined) {
+      if (rewrite.host !== undefined) rewrite.host = Buffer.from(text, "latin1");
+      text = state.fixed;
+      port = 0;
     }
     const known = state.text === text && state.entry?.gone === false ? state.entry : undefined;
     const entry = known ?? lookUp(services, text, port);
@@ -130,7 +136,7 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
   }
 
   tunnel(connection: Connection, early: Buffer): void {
-    openTunnel(this.#deps, connection, early);
+    openTunnel(this.#deps, this, connection, early);
   }
 
   bytes(connection: Connection, fromClient: boolean, count: number): void {

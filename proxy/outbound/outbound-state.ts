@@ -1,4 +1,5 @@
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
+import type { Detections } from "../detect/detections.ts";
 import type { Engine } from "../http1/engine.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { DialDeps } from "./dial.ts";
@@ -12,10 +13,12 @@ export interface OutboundState extends TryState {
   /** The same as bytes. */
   host: Buffer;
   entry: Entry | undefined;
+  /** Where all requests of the connection go, whatever they name: `<host>:<port>`. */
+  readonly fixed: string | undefined;
 }
 
-export function createOutboundState(row: number): OutboundState {
-  return { ...createTryState(row), text: "", host: Buffer.alloc(0), entry: undefined };
+export function createOutboundState(row: number, fixed?: string): OutboundState {
+  return { ...createTryState(row), text: "", host: Buffer.alloc(0), entry: undefined, fixed };
 }
 
 export interface OutboundDeps extends DialDeps {
@@ -24,9 +27,13 @@ export interface OutboundDeps extends DialDeps {
   readonly metrics: Metrics;
   /** Row of requests that name no service. */
   readonly unknownRow: number;
+  readonly detections: Detections;
+  /** How long a client may be silent on a connection whose protocol is to be detected. */
+  readonly detectMs: number;
   /** Absent: HTTP/2 is refused on the explicit port, and passed through unread elsewhere. */
   readonly serveHttp2?: ServeHttp2;
 }
 
-/** Who serves a client that began with HTTP/2's preface; `fixed`: its requests go there, whatever their authority. */
-export type ServeHttp2 = (stream: ByteStream, fixed: Entry | undefined) => ByteStreamUser;
+/** Who serves a client that began with HTTP/2's preface; `fixed`: its requests go to that `<host>:<port>`, whatever
+ * they name. */
+export type ServeHttp2 = (stream: ByteStream, fixed: string | undefined) => ByteStreamUser;
