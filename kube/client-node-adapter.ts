@@ -8,6 +8,7 @@ import type {
   ExecResult,
   ExecStreams,
   Informer,
+  InformerOptions,
   KubeClient,
   KubeObject,
   ListOptions,
@@ -38,6 +39,8 @@ export interface ConnectOptions extends KubeConfigOptions {
 }
 
 const DEFAULTS = { requestTimeoutMs: 10_000, maxResponseBytes: 64 * 1024 * 1024, watchIdleMs: 100_000 };
+/** How often a kind that is missing is asked for. */
+const ABSENT_MS = 5_000;
 const MAX_CONNECTIONS = 16;
 const FIELD_MANAGER = "causeway";
 const MERGE_PATCH = "application/merge-patch+json";
@@ -157,7 +160,7 @@ class ClientNodeAdapter implements KubeClient {
     return true;
   }
 
-  informer<T extends KubeObject>(type: ResourceType, options: ListOptions = {}): Informer<T> {
+  informer<T extends KubeObject>(type: ResourceType, options: InformerOptions = {}): Informer<T> {
     const { clock, random, log, watchIdleMs } = this.#deps;
     return new Reflector<T>(this.#listWatch<T>(type, options), {
       clock,
@@ -165,6 +168,7 @@ class ClientNodeAdapter implements KubeClient {
       log,
       backoff: RECONNECT,
       idleMs: watchIdleMs,
+      ...(options.optional === true ? { absentMs: ABSENT_MS } : {}),
     });
   }
 

@@ -43,6 +43,11 @@ export interface ListOptions {
   readonly fieldSelector?: string;
 }
 
+export interface InformerOptions extends ListOptions {
+  /** The kind may be missing from the cluster, come later and go again: while it is missing there are no objects. */
+  readonly optional?: boolean;
+}
+
 export interface TokenReviewResult {
   readonly authenticated: boolean;
   /** `system:serviceaccount:<namespace>:<name>` */
@@ -100,7 +105,7 @@ export interface KubeClient {
   ): Promise<boolean>;
 
   /** A cache of a list, kept up to date; see Informer. */
-  informer<T extends KubeObject>(type: ResourceType, options?: ListOptions): Informer<T>;
+  informer<T extends KubeObject>(type: ResourceType, options?: InformerOptions): Informer<T>;
 
   reviewToken(token: string, audiences: readonly string[]): Promise<TokenReviewResult>;
   /** A token of a ServiceAccount (TokenRequest API) and when it expires, in ms since 1970. */

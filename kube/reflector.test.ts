@@ -167,6 +167,31 @@ describe("Reflector", () => {
     await eventually(informer, "set a 2");
   });
 
+  it("takes an optional kind that is missing for an empty one, until it comes, and again once it has gone for good", async () => {
+    const missing = (_: Recorded, response: ServerResponse) => {
+      response.writeHead(404).end("404 page not found");
+    };
+    failures = [missing, missing];
+    objects = [object("a", "1")];
+    const informer = (await connect()).informer(CONFIG_MAPS, { optional: true });
+    informer.onEvent((event) => events.push(describeEvent(event)));
+    await informer.start(abort.signal);
+    equal(informer.synced, true);
+    deepEqual(informer.list(), []);
+    await eventually(informer, "set a 1");
+    const watch = await server.nextWatch();
+    // Answered "missing" once: it may be a server that starts.
+    failures = [missing];
+    watch.drop();
+    const again = await server.nextWatch();
+    deepEqual(events, ["set a 1"]);
+    failures = [missing, missing, missing];
+    again.drop();
+    await eventually(informer, "delete a 1");
+    objects = [object("b", "2")];
+    await eventually(informer, "set b 2");
+  });
+
   it("takes garbage in a watch for a broken connection, not for an event", async () => {
     objects = [object("a", "1")];
     const informer = await started();

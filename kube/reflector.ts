@@ -1,7 +1,7 @@
 import { childAbort } from "../core/abort.ts";
 import { type BackoffOptions, backoffMs } from "../core/backoff.ts";
 import { type Clock, sleep } from "../core/clock.ts";
-import { errorText, MeshError } from "../core/errors.ts";
+import { errorText, hasCode, MeshError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import type { Informer, InformerEvent, KubeObject } from "./client.ts";
@@ -34,12 +34,16 @@ export interface ReflectorOptions {
   readonly backoff: BackoffOptions;
   /** A watch on which nothing came for this long is opened again. Servers send a bookmark about once a minute. */
   readonly idleMs: number;
+  /** Set for a kind that may be missing: it is asked for again this often. */
+  readonly absentMs?: number;
 }
 
 const PAGE_SIZE = 500;
 const MAX_PAGES = 2_000;
 /** Watches that failed one after the other before everything is listed again, in case the version is the reason. */
 const WATCH_FAILURES_BEFORE_LIST = 3;
+/** Answers in a row that a kind is missing before its objects are believed to be gone. */
+const ABSENCES_BEFORE_EMPTY = 3;
 /** A watch that the server ends sooner than this, with nothing said, counts as failed, or it would spin. */
 const SHORT_WATCH_MS = 1_000;
 const WATCH_SECONDS = { min: 300, spread: 240 };
@@ -79,6 +83,7 @@ export class Reflector<T extends KubeObject> implements Informer<T> {
   #synced = false;
   #started = false;
   #failing = false;
+  #absences = 0;
 
   constructor(source: ListWatch<T>, options: ReflectorOptions) {
     this.#source = source;
@@ -149,6 +154,12 @@ export class Reflector<T extends KubeObject> implements Informer<T> {
         this.#recovered();
       } catch (error) {
         if (signal.aborted) return;
+        if (this.#options.absentMs !== undefined && hasCode(error, "KUBE_NOT_FOUND")) {
+          if (this.#isAbsent()) onSynced();
+          const { clock, random, absentMs } = this.#options;
+          await sleep(clock, absentMs * (1 - 0.2 * random()), signal).catch(() => {});
+          continue;
+        }
         this.#failed(error);
         if (this.#progressed) {
           attempt = 0;
@@ -167,12 +178,27 @@ export class Reflector<T extends KubeObject> implements Informer<T> {
 
   async #list(signal: AbortSignal): Promise<void> {
     const { items, resourceVersion } = await listPages(this.#source, signal);
+    if (this.#absences > 0) this.#options.log.info("informer kind appeared", { resource: this.#source.what });
+    this.#absences = 0;
+    this.#resourceVersion = resourceVersion;
+    this.#replace(items);
+  }
+
+  /** Takes note that the kind is missing; whether its objects are gone by now. */
+  #isAbsent(): boolean {
+    this.#resourceVersion = undefined;
+    if (this.#absences++ === 0) this.#options.log.info("informer kind missing", { resource: this.#source.what });
+    if (this.#cache.size > 0 && this.#absences < ABSENCES_BEFORE_EMPTY) return false;
+    this.#replace([]);
+    return true;
+  }
+
+  #replace(items: readonly T[]): void {
     const before = this.#cache;
     const after = new Map(items.map((item) => [keyOf(item.metadata.name, item.metadata.namespace), item]));
     // Only a whole list replaces the cache, in one step: a listener never sees half of it.
     this.#cache = after;
     this.#listed = undefined;
-    this.#resourceVersion = resourceVersion;
     this.#synced = true;
     for (const [key, object] of before) {
       if (after.get(key)?.metadata.uid !== object.metadata.uid || !after.has(key))

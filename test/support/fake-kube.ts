@@ -5,6 +5,7 @@ import type {
   ExecResult,
   ExecStreams,
   Informer,
+  InformerOptions,
   KubeClient,
   KubeObject,
   ListOptions,
@@ -57,6 +58,7 @@ export class FakeKube implements KubeClient {
   #revision = 0;
   #nextIp = 1;
   #partitioned = false;
+  readonly #absent = new Set<string>();
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock;
@@ -69,6 +71,16 @@ export class FakeKube implements KubeClient {
 
   heal(): void {
     this.#partitioned = false;
+    for (const informer of this.#informers) informer.relist();
+  }
+
+  /** The server has no such kind, until it is `true` again; what was of it is gone. */
+  serves(type: ResourceType, served: boolean): void {
+    if (served) this.#absent.delete(type.plural);
+    else {
+      this.#absent.add(type.plural);
+      this.#objects.delete(typeKey(type));
+    }
     for (const informer of this.#informers) informer.relist();
   }
 
@@ -190,9 +202,12 @@ export class FakeKube implements KubeClient {
     return true;
   }
 
-  informer<T extends KubeObject>(type: ResourceType, options: ListOptions = {}): Informer<T> {
+  informer<T extends KubeObject>(type: ResourceType, options: InformerOptions = {}): Informer<T> {
     const informer = new FakeInformer<KubeObject>({
-      list: () => (this.#partitioned ? undefined : this.#select(type, options)),
+      list: () => {
+        const absent = this.#absent.has(type.plural) && options.optional !== true;
+        return this.#partitioned || absent ? undefined : this.#select(type, options);
+      },
       matches: (changed, object) => sameType(changed, type) && matchesSelectors(object, options),
     });
     this.#informers.add(informer);
@@ -230,6 +245,8 @@ export class FakeKube implements KubeClient {
   async #enter(call: FakeCall, object?: KubeObject): Promise<void> {
     await Promise.resolve();
     if (this.#partitioned) throw new MeshError("CLUSTER_UNREACHABLE", `Cannot reach ${this.server}: partitioned.`);
+    if (this.#absent.has(call.type.plural))
+      throw this.#error("KUBE_NOT_FOUND", call.type, call.name ?? "", "no such kind");
     this.calls.push(call);
     this.intercept(call, object);
   }
