@@ -34,11 +34,35 @@ export const LABELS = {
   derivedFor: "causeway.dev/derived-for",
   /** On a Namespace or Pod: "enabled" or "disabled". */
   inject: "causeway.dev/inject",
-  /** On a Pod or Service, annotation: comma-separated ports that are not HTTP. */
-  opaquePorts: "causeway.dev/opaque-ports",
   /** On a Pod, annotation: inbound port of its sidecar. */
   proxyPort: "causeway.dev/proxy-port",
 } as const;
+
+/**
+ * Annotations by which a Service says how it is to be called and held to; docs/operations.md tables them. Those of
+ * timeouts and retries are also for HTTPRoutes and GRPCRoutes.
+ */
+export const SETTINGS = {
+  opaquePorts: "config.causeway.dev/opaque-ports",
+  /** Also on a Pod. */
+  appSocket: "config.causeway.dev/app-socket",
+  timeoutRequest: "timeout.causeway.dev/request",
+  timeoutTry: "timeout.causeway.dev/try",
+  timeoutIdle: "timeout.causeway.dev/idle",
+  retryLimit: "retry.causeway.dev/limit",
+  retryHttp: "retry.causeway.dev/http",
+  retryGrpc: "retry.causeway.dev/grpc",
+  retryBackoff: "retry.causeway.dev/backoff",
+  retryAnyMethod: "retry.causeway.dev/any-method",
+  maxConnectionAge: "balancer.causeway.dev/max-connection-age",
+  zone: "balancer.causeway.dev/zone",
+  ratePerClient: "limit.causeway.dev/rate-per-client",
+  burst: "limit.causeway.dev/burst",
+  inFlight: "limit.causeway.dev/in-flight",
+} as const;
+
+/** `controllerName` of what we say in the status of routes. */
+export const ROUTE_CONTROLLER = "causeway.dev/controller";
 
 /** ConfigMap in the system namespace with the cluster's root, trust domain and name; all of it public. */
 export const TRUST_CONFIG_MAP = "causeway-trust";

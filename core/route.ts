@@ -137,6 +137,8 @@ export const ROUTE_LIMITS = {
   valueLength: 4_096,
   /** Namespaces with routes of their own for one Service. */
   consumers: 256,
+  /** Of all rules of one Service, in the registry. */
+  bytes: 786_432,
 } as const;
 
 /** Most tries after the first. */

@@ -60,6 +60,8 @@ export interface KubeService extends KubeObject {
     externalName?: string;
     selector?: Record<string, string>;
     sessionAffinity?: string;
+    sessionAffinityConfig?: { clientIP?: { timeoutSeconds?: number } };
+    trafficDistribution?: string;
     ports?: KubeServicePort[];
   };
 }

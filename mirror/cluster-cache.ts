@@ -1,6 +1,15 @@
 import { type ServiceKey, serviceKey } from "../core/service.ts";
 import type { Informer, KubeClient, KubeObject } from "../kube/client.ts";
 import {
+  GRPC_ROUTES,
+  type GrpcRoute,
+  HTTP_ROUTES,
+  type HttpRoute,
+  REFERENCE_GRANTS,
+  type ReferenceGrant,
+  type RouteObject,
+} from "../kube/gateway-api.ts";
+import {
   ENDPOINT_SLICES,
   type EndpointSlice,
   type KubeService,
@@ -28,11 +37,16 @@ export class ClusterCache {
   readonly exports: Informer<ServiceExportObject>;
   readonly imports: Informer<ServiceImportObject>;
   readonly links: Informer<Link>;
+  /** These kinds may be missing: a cluster without Gateway API has no routes. */
+  readonly httpRoutes: Informer<HttpRoute>;
+  readonly grpcRoutes: Informer<GrpcRoute>;
+  readonly grants: Informer<ReferenceGrant>;
   readonly #slicesOf = new Map<ServiceKey, Map<string, EndpointSlice>>();
   readonly #serviceOfSlice = new Map<string, ServiceKey>();
   readonly #servicesOfPod = new Map<string, Set<ServiceKey>>();
   readonly #serviceListeners = new Set<(key: ServiceKey) => void>();
   readonly #changeListeners = new Set<() => void>();
+  readonly #routingListeners = new Set<() => void>();
 
   constructor(kube: KubeClient) {
     this.services = kube.informer<KubeService>(SERVICES);
@@ -42,6 +56,9 @@ export class ClusterCache {
     this.exports = kube.informer<ServiceExportObject>(SERVICE_EXPORTS);
     this.imports = kube.informer<ServiceImportObject>(SERVICE_IMPORTS);
     this.links = kube.informer<Link>(LINKS);
+    this.httpRoutes = kube.informer<HttpRoute>(HTTP_ROUTES, { optional: true });
+    this.grpcRoutes = kube.informer<GrpcRoute>(GRPC_ROUTES, { optional: true });
+    this.grants = kube.informer<ReferenceGrant>(REFERENCE_GRANTS, { optional: true });
     this.slices.onEvent(({ type, object }) => this.#onSlice(object, type === "delete"));
     this.services.onEvent(({ object }) => this.#onNamed(object));
     this.exports.onEvent(({ object }) => this.#onNamed(object));
@@ -49,12 +66,31 @@ export class ClusterCache {
       for (const key of this.#servicesOfPod.get(objectKey(object)) ?? []) this.#touch(key);
     });
     for (const informer of [this.namespaces, this.imports, this.links]) informer.onEvent(() => this.#changed());
+    const routing = [this.httpRoutes, this.grpcRoutes, this.grants, this.services, this.imports];
+    for (const informer of routing) informer.onEvent(() => this.#routingChanged());
   }
 
   /** Starts all informers; resolves when each has its first list, rejects when `signal` aborts. */
   async start(signal: AbortSignal): Promise<void> {
-    await Promise.all(Object.values(this.#all()).map((informer) => informer.start(signal)));
+    const all = Object.values(this.#all()).map((informer) => informer.start(signal));
+    const optional = [this.httpRoutes, this.grpcRoutes, this.grants].map((informer) => informer.start(signal));
+    // Only routes wait for these: a role that may not list them yet does all else.
+    const routing = Promise.all([...all, ...optional]).then(() => this.#routingChanged());
+    // Should the others fail first, this failure is theirs.
+    routing.catch(() => {});
+    await Promise.all(all);
     this.#changed();
+    await routing;
+  }
+
+  get routingSynced(): boolean {
+    const needed = [this.httpRoutes, this.grpcRoutes, this.grants, this.services, this.imports];
+    return needed.every((informer) => informer.synced);
+  }
+
+  /** Every HTTPRoute and GRPCRoute. */
+  routes(): readonly RouteObject[] {
+    return [...this.httpRoutes.list(), ...this.grpcRoutes.list()];
   }
 
   /** Kinds whose first list is still missing. */
@@ -84,6 +120,11 @@ export class ClusterCache {
   /** Called after any change of anything. */
   onChange(listener: () => void): void {
     this.#changeListeners.add(listener);
+  }
+
+  /** Called after any change of routes, and of what they may name. */
+  onRouting(listener: () => void): void {
+    this.#routingListeners.add(listener);
   }
 
   #all(): Readonly<Record<string, Informer<KubeObject>>> {
@@ -133,6 +174,10 @@ export class ClusterCache {
   #touch(key: ServiceKey): void {
     for (const listener of this.#serviceListeners) listener(key);
     this.#changed();
+  }
+
+  #routingChanged(): void {
+    for (const listener of this.#routingListeners) listener();
   }
 
   #changed(): void {

@@ -3,9 +3,13 @@ import { type Clock, ManualClock, systemClock } from "../core/clock.ts";
 import { MIRROR_FINALIZER } from "../core/defaults.ts";
 import { silentLog } from "../core/log.ts";
 import { seededRandom } from "../core/random.ts";
+import { NO_ROUTES } from "../core/route.ts";
+import type { KubeObject } from "../kube/client.ts";
+import { GRPC_ROUTES, HTTP_ROUTES, REFERENCE_GRANTS, type RouteObject } from "../kube/gateway-api.ts";
 import {
   ENDPOINT_SLICES,
   type EndpointSlice,
+  EVENTS,
   type KubeService,
   LINKS,
   type Link,
@@ -21,7 +25,9 @@ import { MemoryStore } from "../registry/memory-store.ts";
 import { RegistryWriter } from "../registry/registry-writer.ts";
 import {
   LOCAL_ENDPOINTS,
+  LOCAL_ROUTES,
   LOCAL_SERVICES,
+  LOCAL_VIPS,
   PEER_GATEWAYS,
   PEER_LINKS,
   PEER_SERVICES,
@@ -39,6 +45,7 @@ import {
   remoteService,
   serviceExport,
 } from "../test/support/mirror-world.ts";
+import { httpRoute } from "../test/support/route-world.ts";
 import { type Mirror, startMirror } from "./mirror.ts";
 
 describe("startMirror", () => {
@@ -133,6 +140,72 @@ describe("startMirror", () => {
     await eventually(async () => (await stored(LOCAL_ENDPOINTS, "shop", "web"))?.endpoints[0]?.ready === false);
     kube.unseed(SERVICES, "web", "shop");
     await eventually(async () => (await stored(LOCAL_SERVICES, "shop", "web")) === undefined);
+  });
+
+  it("puts routes into the registry as they come, also where Gateway API is installed later, and says what became of them", async () => {
+    for (const type of [HTTP_ROUTES, GRPC_ROUTES, REFERENCE_GRANTS]) kube.serves(type, false);
+    kube.seed(SERVICES, kubeService("shop", "web"));
+    kube.seed(SERVICES, kubeService("shop", "web-v2"));
+    put(LOCAL_ROUTES, { namespace: "shop", name: "gone", service: NO_ROUTES, clusterset: NO_ROUTES }, "shop", "gone");
+    await gateway.settled();
+    await start();
+    await eventually(() => stored(LOCAL_SERVICES, "shop", "web"));
+    assert.equal(await eventually(async () => ((await stored(LOCAL_ROUTES, "shop", "gone")) ? undefined : true)), true);
+    for (const type of [HTTP_ROUTES, GRPC_ROUTES, REFERENCE_GRANTS]) kube.serves(type, true);
+    const others = { parentRef: { name: "gateway" }, controllerName: "example.com/gateway", conditions: [] };
+    const backendRefs = [
+      { name: "web", port: 80, weight: 9 },
+      { name: "web-v2", port: 80 },
+    ];
+    kube.seed(HTTP_ROUTES, httpRoute("shop", "canary", [{ backendRefs }], { status: { parents: [others] } }));
+    const routes = await eventually(() => stored(LOCAL_ROUTES, "shop", "web"));
+    assert.deepEqual(
+      routes.service.producer[0]?.rule.backends.map(({ authority, weight }) => `${weight} ${authority}`),
+      ["9 web.shop.svc.cluster.local:80", "1 web-v2.shop.svc.cluster.local:80"],
+    );
+    const parents = (reason: string) =>
+      eventually(async () => {
+        const found = (await kube.get<RouteObject>(HTTP_ROUTES, "canary", "shop"))?.status?.parents;
+        return found?.[1]?.conditions?.some((c) => c.reason === reason) === true ? found : undefined;
+      });
+    const [first, second] = await parents("ResolvedRefs");
+    assert.deepEqual(first, others);
+    assert.equal(second?.controllerName, "causeway.dev/controller");
+    assert.deepEqual(
+      second.conditions?.map(({ type, status, observedGeneration }) => [type, status, observedGeneration]),
+      [
+        ["Accepted", "True", 1],
+        ["ResolvedRefs", "True", 1],
+      ],
+    );
+    const writes = kube.writes().length;
+    kube.seed(SERVICES, kubeService("shop", "unrelated"));
+    await eventually(() => stored(LOCAL_SERVICES, "shop", "unrelated"));
+    assert.equal(kube.writes().length, writes);
+    kube.unseed(SERVICES, "web-v2", "shop");
+    await parents("BackendNotFound");
+    const broken = await stored(LOCAL_ROUTES, "shop", "web");
+    assert.equal(broken?.service.producer[0]?.rule.backends[1]?.authority, "");
+    kube.unseed(HTTP_ROUTES, "canary", "shop");
+    assert.equal(await eventually(async () => ((await stored(LOCAL_ROUTES, "shop", "web")) ? undefined : true)), true);
+  });
+
+  it("says what the addresses of mirrors stand for, and which settings of a Service mean nothing", async () => {
+    linkEast();
+    const annotations = { "timeout.causeway.dev/request": "soon", "timeout.causeway.dev/idle": "1m" };
+    kube.seed(SERVICES, kubeService("shop", "web", { metadata: { name: "web", namespace: "shop", annotations } }));
+    await start();
+    const mirror = await eventually(() => service("web-east"));
+    const ip = mirror.spec?.clusterIP ?? "";
+    const address = await eventually(() => stored(LOCAL_VIPS, ip));
+    assert.deepEqual(address, { of: "service", namespace: "shop", name: "web-east" });
+    assert.deepEqual((await stored(LOCAL_SERVICES, "shop", "web"))?.settings, { timeouts: { idleMs: 60_000 } });
+    const [event] = await eventually(async () => {
+      const events = await kube.list<KubeObject & { reason: string; message: string }>(EVENTS);
+      return events.length > 0 ? events : undefined;
+    });
+    assert.equal(event?.reason, "SettingRefused");
+    assert.match(event.message, /timeout.causeway.dev\/request is "soon"/);
   });
 
   it("exports by ServiceExport and says so in its conditions", async () => {

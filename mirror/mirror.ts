@@ -15,6 +15,7 @@ import { ClusterZone } from "./dns/cluster-zone.ts";
 import { DnsServer } from "./dns/dns-server.ts";
 import { ExportController } from "./exports/export-controller.ts";
 import { ImportController } from "./imports/import-controller.ts";
+import { RouteController } from "./routes/route-controller.ts";
 
 /** The lease under which one replica writes. */
 const LEASE = "mirror";
@@ -67,9 +68,11 @@ export async function startMirror(deps: MirrorDeps): Promise<Mirror> {
   // An informer per kind, the view, the writer and its watches all listen, for as long as the role runs.
   setMaxListeners(64, run.signal);
   const trustDomain = deps.trustDomain ?? defaultTrustDomain(cluster);
-  const exports = new ExportController({ cache, writer, trustDomain, clock, log });
+  const exports = new ExportController({ cache, writer, kube, trustDomain, clock, log });
   const local = exports.local.bind(exports);
   const imports = new ImportController({ cluster, cache, view, writer, kube, local, clock, random, log });
+
+  const routes = new RouteController({ cache, writer, kube, clock, random, log });
 
   const started = [cache.start(run.signal), view.start(run.signal)].map((starting) =>
     starting.catch((error: unknown) => {
@@ -82,7 +85,7 @@ export async function startMirror(deps: MirrorDeps): Promise<Mirror> {
   const close = () => {
     closing ??= (async () => {
       exports.close();
-      await imports.close();
+      await Promise.all([imports.close(), routes.close()]);
       run[Symbol.dispose]();
       await Promise.all([...started, writer.ended, view.ended, dns?.close()]);
     })();

@@ -3,15 +3,21 @@ import { errorText } from "../../core/errors.ts";
 import type { TrustDomain } from "../../core/identity.ts";
 import type { Log } from "../../core/log.ts";
 import { type LocalEndpoints, type LocalService, type ServiceKey, serviceKey } from "../../core/service.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import type { KubeService } from "../../kube/resources.ts";
 import { LOCAL_ENDPOINTS, LOCAL_READY, LOCAL_SERVICES, stateKey } from "../../registry/state.ts";
 import type { ClusterCache } from "../cluster-cache.ts";
 import { Coalescer } from "../coalescer.ts";
+import { podSockets, readServiceSettings } from "../settings/service-settings.ts";
 import type { StateWriter } from "../state-port.ts";
 import { localEndpoints, localService } from "./local-service.ts";
+import { RefusalEvents } from "./refusal-events.ts";
+import { VirtualAddresses } from "./virtual-addresses.ts";
 
 interface ExportDeps {
   readonly cache: ClusterCache;
   readonly writer: StateWriter;
+  readonly kube: KubeClient;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
@@ -26,10 +32,16 @@ export class ExportController {
   readonly #deps: ExportDeps;
   readonly #dirty = new Set<ServiceKey>();
   readonly #flush: Coalescer;
+  readonly #addresses: VirtualAddresses;
+  readonly #events: RefusalEvents;
+  /** Services with settings that mean nothing. */
+  readonly #misset = new Map<ServiceKey, readonly string[]>();
   #whole = true;
 
   constructor(deps: ExportDeps) {
     this.#deps = deps;
+    this.#addresses = new VirtualAddresses(deps.writer);
+    this.#events = new RefusalEvents(deps);
     this.#flush = new Coalescer({
       clock: deps.clock,
       spacingMs: 0,
@@ -45,6 +57,9 @@ export class ExportController {
     });
     deps.cache.onChange(() => {
       if (this.#whole) this.#flush.mark();
+    });
+    deps.writer.onLeadership(() => {
+      for (const key of this.#misset.keys()) this.#tell(key);
     });
   }
 
@@ -76,6 +91,7 @@ export class ExportController {
     const endpoints = new Map<string, string>();
     for (const { metadata } of cache.services.list()) {
       const key = serviceKey(metadata.namespace ?? "", metadata.name);
+      this.#check(key);
       const service = this.local(key);
       if (service === undefined) continue;
       services.set(stateKey(LOCAL_SERVICES, key), LOCAL_SERVICES.encode(service));
@@ -83,6 +99,7 @@ export class ExportController {
     }
     writer.replacePrefix(LOCAL_SERVICES.prefix, services);
     writer.replacePrefix(LOCAL_ENDPOINTS.prefix, endpoints);
+    this.#addresses.replace(cache.services.list());
     // Written after them: whoever sees it knows that what is not there does not exist.
     writer.set(stateKey(LOCAL_READY, "mirror"), LOCAL_READY.encode({ sinceMs: clock.wallMs() }));
     log.info("export.synced", { services: services.size });
@@ -90,6 +107,8 @@ export class ExportController {
 
   #write(key: ServiceKey): void {
     const { writer } = this.#deps;
+    this.#check(key);
+    this.#addresses.update(key, this.#service(key));
     const service = this.local(key);
     if (service === undefined) {
       writer.delete(stateKey(LOCAL_SERVICES, key));
@@ -103,8 +122,41 @@ export class ExportController {
   #endpoints(key: ServiceKey): LocalEndpoints {
     const { cache, trustDomain } = this.#deps;
     const [namespace = "", name = ""] = key.split("/");
-    const service = cache.services.get(name, namespace);
+    const service = this.#service(key);
     if (service === undefined) return { namespace, name, endpoints: [] };
     return localEndpoints(service, cache.slicesOf(key), (ns, pod) => cache.pods.get(pod, ns), trustDomain);
+  }
+
+  #service(key: ServiceKey): KubeService | undefined {
+    const [namespace = "", name = ""] = key.split("/");
+    return this.#deps.cache.services.get(name, namespace);
+  }
+
+  /** Takes note of the settings of a Service and of its Pods that mean nothing. */
+  #check(key: ServiceKey): void {
+    const service = this.#service(key);
+    const problems = service === undefined ? [] : [...readServiceSettings(service).problems, ...this.#podProblems(key)];
+    const before = this.#misset.get(key);
+    if (problems.length === 0) this.#misset.delete(key);
+    else this.#misset.set(key, problems);
+    if (JSON.stringify(before ?? []) !== JSON.stringify(problems)) this.#tell(key);
+  }
+
+  #podProblems(key: ServiceKey): string[] {
+    const { cache } = this.#deps;
+    const [namespace = ""] = key.split("/");
+    const pods = cache.slicesOf(key).flatMap(({ endpoints = [] }) => endpoints.map(({ targetRef }) => targetRef));
+    return pods.flatMap((ref) => {
+      if (ref?.kind !== "Pod" || ref.name === undefined) return [];
+      const { problems } = podSockets(cache.pods.get(ref.name, ref.namespace ?? namespace));
+      return problems.map((problem) => `Pod ${ref.name}: ${problem}`);
+    });
+  }
+
+  #tell(key: ServiceKey): void {
+    const service = this.#service(key);
+    const message = (this.#misset.get(key) ?? []).join(" ");
+    if (service === undefined || message === "" || !this.#deps.writer.leading) return;
+    void this.#events.tell(service, { reason: "SettingRefused", message });
   }
 }

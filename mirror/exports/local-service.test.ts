@@ -26,7 +26,7 @@ describe("localService()", () => {
       { name: "dns", port: 53, protocol: "UDP" },
     ];
     const service = kubeService("shop", "web", {
-      ...metadata({ annotations: { "causeway.dev/opaque-ports": "99,x" } }),
+      ...metadata({ annotations: { "config.causeway.dev/opaque-ports": "99,1000-1002" } }),
       spec: { ports, clusterIPs: ["10.0.0.1", "fd00::1"], sessionAffinity: "ClientIP" },
     });
     const found = localService(service, undefined);

@@ -11,6 +11,8 @@ import {
 } from "../../core/service.ts";
 import type { EndpointSlice, KubeService, KubeServicePort, Pod, ServiceExportObject } from "../../kube/resources.ts";
 import { isOurs } from "../ownership.ts";
+import { defined } from "../settings/annotations.ts";
+import { podSockets, readServiceSettings } from "../settings/service-settings.ts";
 
 /** Label by which the owner of an EndpointSlice is told. */
 export const SLICE_MANAGER_LABEL = "endpointslice.kubernetes.io/managed-by";
@@ -25,7 +27,7 @@ export function localService(
 ): LocalService | undefined {
   const { metadata, spec = {} } = service;
   if (isOurs(service) || spec.type === "ExternalName" || metadata.deletionTimestamp !== undefined) return undefined;
-  const opaque = new Set(portList(metadata.annotations?.[LABELS.opaquePorts]));
+  const { settings, limits, appSockets, opaque } = readServiceSettings(service);
   const exported = exportOf(service, serviceExport);
   const ips = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
   return {
@@ -40,6 +42,7 @@ export function localService(
     headless: spec.clusterIP === "None",
     clusterIps: ips.filter((ip) => ip !== "None" && ip !== ""),
     sessionAffinity: spec.sessionAffinity === "ClientIP",
+    ...defined({ settings, limits, appSockets }),
     ...(exported === undefined ? {} : { export: exported }),
   };
 }
@@ -77,10 +80,6 @@ function isClusterName(name: string): boolean {
 
 function tcpPorts(service: KubeService): KubeServicePort[] {
   return (service.spec?.ports ?? []).filter(({ protocol = "TCP" }) => protocol === "TCP");
-}
-
-function portList(annotation: string | undefined): number[] {
-  return (annotation ?? "").split(",").map(Number);
 }
 
 /** Kubernetes' appProtocol (and KEP-3726's names) as the mesh's. Unknown ones are detected by their first bytes. */
@@ -149,6 +148,7 @@ export function localEndpoints(
         proxyPort,
         zone: entry.zone ?? "",
         pod: pod?.metadata.name ?? "",
+        ...defined({ appSockets: podSockets(pod).appSockets }),
       });
     }
   }

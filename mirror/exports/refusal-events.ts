@@ -24,7 +24,18 @@ export function isRefusedExport(service: KubeService, serviceExport: ServiceExpo
   return labelled && service.spec?.type === "ExternalName" && serviceExport === undefined;
 }
 
-/** Tells the owner of a Service, once in its life, that its label exports nothing. Best effort: an Event is a courtesy. */
+/** What is to be told of a Service. */
+export interface Complaint {
+  /** In CamelCase, as Events have it. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** More than this, and what was told is forgotten: telling it twice does no harm. */
+const MAX_TOLD = 10_000;
+const MAX_MESSAGE = 1_000;
+
+/** Tells the owner of a Service, each thing once, what of it does not hold. Best effort: an Event is a courtesy. */
 export class RefusalEvents {
   readonly #deps: { kube: KubeClient; clock: Clock; log: Log };
   readonly #told = new Set<string>();
@@ -33,22 +44,23 @@ export class RefusalEvents {
     this.#deps = deps;
   }
 
-  async tell(service: KubeService): Promise<void> {
+  async tell(service: KubeService, complaint: Complaint): Promise<void> {
     const { kube, clock, log } = this.#deps;
     const { uid = "", namespace = "", name } = service.metadata;
-    if (this.#told.has(uid)) return;
-    this.#told.add(uid);
+    const { reason } = complaint;
+    const message = complaint.message.slice(0, MAX_MESSAGE);
+    const what = `${uid}/${reason}/${message}`;
+    if (this.#told.has(what)) return;
+    if (this.#told.size >= MAX_TOLD) this.#told.clear();
+    this.#told.add(what);
     const now = `${new Date(clock.wallMs()).toISOString().slice(0, 19)}Z`;
     const event: KubeEvent = {
       apiVersion: "v1",
       kind: "Event",
-      metadata: {
-        name: `${name}.${createHash("sha256").update(`${uid}/export`).digest("hex").slice(0, 16)}`,
-        namespace,
-      },
+      metadata: { name: `${name}.${createHash("sha256").update(what).digest("hex").slice(0, 16)}`, namespace },
       involvedObject: { apiVersion: "v1", kind: "Service", namespace, name, uid },
-      reason: "ExportRefused",
-      message: `Cannot export ${namespace}/${name}: it is an ExternalName. Export a Service that has endpoints.`,
+      reason,
+      message,
       type: "Warning",
       count: 1,
       firstTimestamp: now,
@@ -56,11 +68,12 @@ export class RefusalEvents {
       source: { component: "causeway-mirror" },
       reportingComponent: "causeway.dev/mirror",
     };
+    log.warn("service.refused", { namespace, service: name, reason, message });
     try {
       await kube.create(EVENTS, event);
     } catch (error) {
       if (hasCode(error, "KUBE_CONFLICT")) return;
-      this.#told.delete(uid);
+      this.#told.delete(what);
       log.debug("event.failed", { namespace, service: name, reason: errorText(error) });
     }
   }

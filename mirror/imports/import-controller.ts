@@ -177,7 +177,9 @@ export class ImportController {
     const { cache } = this.#deps;
     for (const service of cache.services.list()) {
       const { name, namespace } = service.metadata;
-      if (isRefusedExport(service, cache.exports.get(name, namespace))) void this.#events.tell(service);
+      if (!isRefusedExport(service, cache.exports.get(name, namespace))) continue;
+      const message = `Cannot export ${namespace}/${name}: it is an ExternalName. Export a Service that has endpoints.`;
+      void this.#events.tell(service, { reason: "ExportRefused", message });
     }
   }
 }

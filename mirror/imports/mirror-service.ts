@@ -53,13 +53,7 @@ export function difference(wanted: OwnService, actual: KubeService): "none" | "f
 /** `actual` with our part of it repaired; what is not ours (annotations, other labels, the address) stays. */
 export function repaired(wanted: OwnService, actual: KubeService): KubeService {
   const fresh = toKube(wanted);
-  const {
-    selector: _,
-    sessionAffinityConfig: ___,
-    ...spec
-  } = (actual.spec ?? {}) as NonNullable<KubeService["spec"]> & {
-    sessionAffinityConfig?: unknown;
-  };
+  const { selector: _, sessionAffinityConfig: ___, ...spec } = actual.spec ?? {};
   const { [LABELS.exported]: __, ...labels } = actual.metadata.labels ?? {};
   return {
     ...actual,

@@ -65,7 +65,8 @@ export class PeerReader {
     const since = this.#activeSince.get(cluster);
     if (since === undefined) {
       this.#activeSince.set(cluster, clock.nowMs());
-      clock.after(CONFIRM_AFTER_MS, () => this.#deps.recheck());
+      // Timers may fire a little early, and then nobody would look again for long.
+      clock.after(CONFIRM_AFTER_MS + 10, () => this.#deps.recheck());
       return false;
     }
     return clock.nowMs() - since >= CONFIRM_AFTER_MS;
