@@ -26,6 +26,12 @@ const TRAILER_NAME = 7;
 const TRAILER_VALUE = 8;
 const TRAILER_LF = 9;
 const FINAL_LF = 10;
+const EXTENSION_NAME = 11;
+const EXTENSION_VALUE = 12;
+const EXTENSION_TOKEN = 13;
+const EXTENSION_QUOTED = 14;
+const EXTENSION_ESCAPE = 15;
+const EXTENSION_END = 16;
 
 const MAX_DIGITS = 12;
 const MAX_EXTRA = 16_384;
@@ -58,6 +64,33 @@ function refused(state: ChunkState): boolean {
     if (((state.candidates >>> i) & 1) === 1 && REFUSED[i]?.length === state.nameLength) return true;
   }
   return false;
+}
+
+/**
+ * The step after `c` in a chunk's extensions, `;name[=value]` often, the value a token or quoted (RFC 9112 section
+ * 7.1.1); negative where it cannot be there. Blanks between are for old clients, and none are known to send them.
+ */
+function stepOfExtension(step: number, c: number): number {
+  const flags = CLASS[c] as number;
+  switch (step) {
+    case EXTENSION:
+      return (flags & TOKEN) !== 0 ? EXTENSION_NAME : MALFORMED;
+    case EXTENSION_VALUE:
+      if (c === 34) return EXTENSION_QUOTED;
+      return (flags & TOKEN) !== 0 ? EXTENSION_TOKEN : MALFORMED;
+    case EXTENSION_QUOTED:
+      if (c === 34) return EXTENSION_END;
+      if (c === 92) return EXTENSION_ESCAPE;
+      return (flags & VALUE) !== 0 ? EXTENSION_QUOTED : MALFORMED;
+    case EXTENSION_ESCAPE:
+      return (flags & VALUE) !== 0 ? EXTENSION_QUOTED : MALFORMED;
+    default:
+      if (c === 13) return SIZE_LF;
+      if (c === 59) return EXTENSION;
+      if (step === EXTENSION_END) return MALFORMED;
+      if (c === 61 && step === EXTENSION_NAME) return EXTENSION_VALUE;
+      return (flags & TOKEN) !== 0 ? step : MALFORMED;
+  }
 }
 
 export function createChunkState(): ChunkState {
@@ -94,8 +127,14 @@ export function scanChunks(state: ChunkState, b: Uint8Array, from: number, end: 
         i++;
         break;
       case EXTENSION:
-        if (c === 13) state.step = SIZE_LF;
-        else if (((CLASS[c] as number) & VALUE) === 0 || ++state.extra > MAX_EXTRA) return MALFORMED;
+      case EXTENSION_NAME:
+      case EXTENSION_VALUE:
+      case EXTENSION_TOKEN:
+      case EXTENSION_QUOTED:
+      case EXTENSION_ESCAPE:
+      case EXTENSION_END:
+        state.step = stepOfExtension(state.step, c);
+        if (state.step < 0 || ++state.extra > MAX_EXTRA) return MALFORMED;
         i++;
         break;
       case SIZE_LF:

@@ -202,7 +202,8 @@ export class ClientConnection implements ByteStreamUser {
     }
     this.#framing = framing;
     this.#left = framing === "length" ? head.contentLength : 0;
-    this.#reusable = !head.close && framing !== "close";
+    // A server ends a 1.0 connection that was not asked to stay, whether it says so or not.
+    this.#reusable = !head.close && framing !== "close" && exchange.minor === 1;
     this.idleLimitMs =
       head.keepAliveSeconds >= 0 ? Math.max(0, head.keepAliveSeconds * 1_000 - 1_000) : Number.POSITIVE_INFINITY;
     if (framing === "chunked") resetChunkState(this.#chunks);

@@ -163,6 +163,12 @@ function kindOf(b: Uint8Array, start: number, end: number): number {
   return (first | 32) === 120 && isOurs(b, start, end) ? OURS : OTHER;
 }
 
+/** Whether a tab is among the blanks after a value: llhttp takes it for a part of what frames a message. */
+function tabFollows(b: Uint8Array, end: number): boolean {
+  for (let i = end; b[i] !== CR; i++) if (b[i] === 9) return true;
+  return false;
+}
+
 /** Takes what the field means for framing into `head`. False: it breaks the rules. */
 function takeField(head: Head, kind: number, b: Uint8Array, start: number, end: number): boolean {
   const seen = (head.present & (1 << kind)) !== 0;
@@ -176,7 +182,7 @@ function takeField(head: Head, kind: number, b: Uint8Array, start: number, end: 
       return true;
     case CONTENT_LENGTH: {
       // A second one is refused even when equal (RFC 9112 section 6.3 allows either).
-      if (seen || end === start || end - start > 15) return false;
+      if (seen || end === start || end - start > 15 || tabFollows(b, end)) return false;
       let value = 0;
       for (let i = start; i < end; i++) {
         const digit = (b[i] as number) - 48;
@@ -188,7 +194,7 @@ function takeField(head: Head, kind: number, b: Uint8Array, start: number, end: 
     }
     case TRANSFER_ENCODING:
       // Only the one coding that we can frame; anything before it would hide the length from the next hop.
-      if (seen || end - start !== 7 || !matches(b, start, V_CHUNKED)) return false;
+      if (seen || end - start !== 7 || !matches(b, start, V_CHUNKED) || tabFollows(b, end)) return false;
       head.chunked = true;
       return true;
     case KEEP_ALIVE: {
