@@ -1,5 +1,6 @@
-import { type Field, field, STATIC_FIELDS } from "./field.ts";
+import { type Field, field, freshField, STATIC_FIELDS } from "./field.ts";
 import { decodeHuffman, maxDecodedBytes } from "./huffman.ts";
+import { LiteralCache } from "./literal-cache.ts";
 import { STATIC_COUNT } from "./static-table.ts";
 
 /** The table is out of step with the peer's: the connection is lost (COMPRESSION_ERROR, RFC 7541 section 2.2). */
@@ -11,8 +12,22 @@ const DEFAULT_TABLE_BYTES = 4096;
 /** Integers end with the fourth octet after the prefix at most: 2^28 is far over every limit (section 5.1). */
 const MAX_INTEGER_SHIFT = 21;
 
-// Decoding is synchronous and takes the octets out at once, so that all decoders share it.
+/** The prefix of a literal's index, where it goes into the table. */
+const INDEXING_MASK = 0x3f;
+
+// Decoding is synchronous and takes the octets out at once, so that all decoders share this.
 const SCRATCH = Buffer.allocUnsafeSlow(8192);
+// Shared too, so that fields of different connections are mostly the same objects. It changes no result.
+const LITERALS = new LiteralCache();
+
+/** Undefined where the Huffman code is wrong. */
+function text(b: Buffer, from: number, to: number, huffman: boolean): string | undefined {
+  if (!huffman) return b.toString("latin1", from, to);
+  const room = maxDecodedBytes(to - from);
+  const into = room > SCRATCH.length ? Buffer.allocUnsafeSlow(room) : SCRATCH;
+  const length = decodeHuffman(b, from, to, into);
+  return length < 0 ? undefined : into.toString("latin1", 0, length);
+}
 
 /** One direction's decoder of header blocks (RFC 7541), with its dynamic table. */
 export class HpackDecoder {
@@ -24,8 +39,11 @@ export class HpackDecoder {
   #ring: (Field | undefined)[];
   #next = 0;
   #count = 0;
-  /** Where reading stands after `#integer` and `#string`. */
+  /** Where reading stands. */
   #at = 0;
+  /** Of the last string: where its octets start, which end at `#at`, and whether they are Huffman code. */
+  #from = 0;
+  #huffman = false;
 
   /**
    * `maxTableBytes` is what the peer has been told in SETTINGS_HEADER_TABLE_SIZE. The table starts with that, though
@@ -60,7 +78,7 @@ export class HpackDecoder {
       if (octet >= 0x80) {
         next = this.#lookUp(this.#integer(b, end, 0x7f));
       } else if (octet >= 0x40) {
-        next = this.#literal(b, end, 0x3f, false);
+        next = this.#literal(b, end, INDEXING_MASK, false);
         if (next !== undefined) this.#insert(next);
       } else if (octet >= 0x20) {
         const size = this.#integer(b, end, 0x1f);
@@ -94,27 +112,45 @@ export class HpackDecoder {
     return -1;
   }
 
-  #string(b: Buffer, end: number): string | undefined {
-    if (this.#at >= end) return undefined;
-    const huffman = (b[this.#at] as number) >= 0x80;
+  /** Finds the string at `#at`, which is then after it. False where it is cut off. */
+  #string(b: Buffer, end: number): boolean {
+    if (this.#at >= end) return false;
+    this.#huffman = (b[this.#at] as number) >= 0x80;
     const length = this.#integer(b, end, 0x7f);
-    const from = this.#at;
-    if (length < 0 || length > end - from) return undefined;
-    const to = from + length;
-    this.#at = to;
-    if (!huffman) return b.toString("latin1", from, to);
-    const room = maxDecodedBytes(length);
-    const into = room > SCRATCH.length ? Buffer.allocUnsafeSlow(room) : SCRATCH;
-    const decoded = decodeHuffman(b, from, to, into);
-    return decoded < 0 ? undefined : into.toString("latin1", 0, decoded);
+    if (length < 0 || length > end - this.#at) return false;
+    this.#from = this.#at;
+    this.#at += length;
+    return true;
   }
 
   #literal(b: Buffer, end: number, mask: number, neverIndexed: boolean): Field | undefined {
     const index = this.#integer(b, end, mask);
-    const name = index === 0 ? this.#string(b, end) : this.#lookUp(index)?.name;
-    if (name === undefined) return undefined;
-    const value = this.#string(b, end);
-    return value === undefined ? undefined : field(name, value, neverIndexed);
+    const start = this.#at;
+    let name: string | undefined = "";
+    let huffman = false;
+    let from = 0;
+    let to = 0;
+    if (index !== 0) {
+      name = this.#lookUp(index)?.name;
+      if (name === undefined) return undefined;
+    } else {
+      if (!this.#string(b, end)) return undefined;
+      huffman = this.#huffman;
+      from = this.#from;
+      to = this.#at;
+    }
+    if (!this.#string(b, end)) return undefined;
+    if (!neverIndexed) {
+      const known = LITERALS.get(name, b, start, this.#at);
+      if (known !== undefined) return known;
+    }
+    const fullName = index !== 0 ? name : text(b, from, to, huffman);
+    const value = text(b, this.#from, this.#at, this.#huffman);
+    if (fullName === undefined || value === undefined) return undefined;
+    // Interned only where it will be used again: most literals without indexing come once.
+    const decoded = mask === INDEXING_MASK ? field(fullName, value) : freshField(fullName, value, neverIndexed);
+    if (!decoded.neverIndexed) LITERALS.put(decoded, name, b, start, this.#at);
+    return decoded;
   }
 
   /** The entry at an index of both tables (RFC 7541 section 2.3.3); undefined for 0, -1 and what is past the end. */

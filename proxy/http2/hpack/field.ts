@@ -61,6 +61,14 @@ function isSecret(nameIndex: number, value: string): boolean {
   return nameIndex === AUTHORIZATION || nameIndex === PROXY_AUTHORIZATION;
 }
 
+/** The index that has the value, of those from `nameIndex` that have the name; 0 where none has. */
+function staticIndexOf(nameIndex: number, name: string, value: string): number {
+  for (let index = nameIndex; STATIC_ENTRIES[index - 1]?.[0] === name; index++) {
+    if (STATIC_ENTRIES[index - 1]?.[1] === value) return index;
+  }
+  return 0;
+}
+
 /**
  * Fields by name and value, the least recently used forgotten first, roughly: when the young generation is full it
  * becomes the old one, and what is asked for moves back. Holds at most twice `generation` fields.
@@ -76,28 +84,28 @@ class FieldTable {
     this.#generation = generation;
   }
 
-  /** Makes the field of the static table at `index`, and finds it from now on. */
-  addStatic(index: number, name: string, value: string): Field {
-    const added = this.#create(name, value, index, false);
+  /** Makes a field of the static table, and finds it from now on. */
+  addStatic(name: string, value: string): Field {
+    const added = this.create(name, value, false);
     this.#static.set(`${name}\0${value}`, added);
     return added;
   }
 
   get(name: string, value: string, neverIndexed: boolean): Field {
     if (value.length > MAX_INTERNED_VALUE || name.length > MAX_INTERNED_NAME) {
-      return this.#create(name, value, 0, neverIndexed);
+      return this.create(name, value, neverIndexed);
     }
     // A name with NUL in it could pass for another name and the start of a value; it is malformed and never interned.
     const key = `${name}\0${value}`;
     const fixed = this.#static.get(key);
     if (fixed !== undefined && fixed.name === name) {
-      return neverIndexed ? this.#create(name, value, fixed.staticIndex, true) : fixed;
+      return neverIndexed ? this.create(name, value, true) : fixed;
     }
-    if (neverIndexed) return this.#create(name, value, 0, true);
+    if (neverIndexed) return this.create(name, value, true);
     const young = this.#young.get(key);
     if (young !== undefined && young.name === name) return young;
     const old = this.#old.get(key);
-    const wanted = old !== undefined && old.name === name ? old : this.#create(name, value, 0, false);
+    const wanted = old !== undefined && old.name === name ? old : this.create(name, value, false);
     if (!wanted.wellFormed || wanted.neverIndexed) return wanted;
     if (this.#young.size >= this.#generation) {
       this.#old = this.#young;
@@ -107,8 +115,10 @@ class FieldTable {
     return wanted;
   }
 
-  #create(name: string, value: string, staticIndex: number, neverIndexed: boolean): Field {
+  /** A new field, known nowhere. */
+  create(name: string, value: string, neverIndexed: boolean): Field {
     const nameIndex = STATIC_NAME_INDEX.get(name) ?? 0;
+    const staticIndex = nameIndex === 0 ? 0 : staticIndexOf(nameIndex, name, value);
     this.#serial = (this.#serial + 1) & 0x3fff_ffff;
     return {
       name,
@@ -117,7 +127,7 @@ class FieldTable {
       staticIndex,
       nameIndex,
       neverIndexed: neverIndexed || (staticIndex === 0 && isSecret(nameIndex, value)),
-      wellFormed: isName(name) && isValue(value),
+      wellFormed: (nameIndex > 0 || isName(name)) && isValue(value),
       serial: this.#serial,
     };
   }
@@ -128,9 +138,7 @@ class FieldTable {
 const FIELDS = new FieldTable(2048);
 
 /** The fields of the static table by index minus 1. */
-export const STATIC_FIELDS: readonly Field[] = STATIC_ENTRIES.map(([name, value], i) =>
-  FIELDS.addStatic(i + 1, name, value),
-);
+export const STATIC_FIELDS: readonly Field[] = STATIC_ENTRIES.map(([name, value]) => FIELDS.addStatic(name, value));
 
 /**
  * The field of `name` and `value` (octets as latin1 code units; nothing is checked, see `wellFormed`). Equal fields
@@ -139,4 +147,9 @@ export const STATIC_FIELDS: readonly Field[] = STATIC_ENTRIES.map(([name, value]
  */
 export function field(name: string, value: string, neverIndexed = false): Field {
   return FIELDS.get(name, value, neverIndexed);
+}
+
+/** The same as a new object, without the cost of looking for it: for what will hardly come again. */
+export function freshField(name: string, value: string, neverIndexed: boolean): Field {
+  return FIELDS.create(name, value, neverIndexed);
 }

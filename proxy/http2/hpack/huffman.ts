@@ -1,10 +1,12 @@
 // The Huffman code of RFC 7541 appendix B. It is canonical (within one length, codes count up with the octet), so that
 // the lengths are all there is to say: one digit in base 36 for each octet, and at last for EOS.
 const LENGTHS = [
-  "dnsssssssoussussssssssssusssssss6aacd68baa8b86665556666666",
-  "78f6cad67777777777777777777777878djde6f565656665776665676556",
-  "77777fbedskmkkmmmnmnnnnnonoomnonnnnlmnmnnomlkmmnnlnmmolmnnll",
-  "mlnmnnkmmmnmmmnqqkjmnmpqqqrrqopjlqrrqrollqqsrrrkoklmllnmmppooqnqrqqrrrrrsrrrrrqu",
+  "dnsssssssoussussssssssusssssssss",
+  "6aacd68baa8b8666555666666678f6ca",
+  "d67777777777777777777777878djde6",
+  "f56565666577666567655677777fbeds",
+  "kmkkmmmnmnnnnnonoomnonnnnlmnmnnomlkmmnnlnmmolmnnllmlnmnnkmmmnmmn",
+  "qqkjmnmpqqqrrqopjlqrrqrollqqsrrrkoklmllnmmppooqnqrqqrrrrrsrrrrrqu",
 ].join("");
 const EOS = 256;
 
