@@ -14,7 +14,9 @@ import type { TrustStore } from "./trust-store.ts";
 /** Who must be at the other end: one identity, or a rule. */
 export type ExpectedPeer = Identity | ((identity: Identity) => boolean);
 
-const TLS_VERSION = { minVersion: "TLSv1.3", maxVersion: "TLSv1.3" } as const;
+/** AES-128 first: as safe here as AES-256, for a third fewer rounds. The client's order counts. */
+const CIPHERS = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+const TLS_VERSION = { minVersion: "TLSv1.3", maxVersion: "TLSv1.3", ciphers: CIPHERS } as const;
 const MAX_VERDICTS = 4_096;
 
 type ServerCheck = (host: string, certificate: PeerCertificate) => Error | undefined;

@@ -13,11 +13,11 @@ function run(command, args, { quiet = true } = {}) {
   return { ok: result.status === 0, output: `${result.stdout ?? ""}${result.stderr ?? ""}` };
 }
 
-function step(title, work) {
+function step(title, say, work) {
   const started = performance.now();
   const outcome = work();
   const took = `${((performance.now() - started) / 1000).toFixed(1)} s`;
-  if (outcome.ok) console.log(`✔ ${title} (${took})`);
+  if (outcome.ok) say(`✔ ${title} (${took})`);
   else {
     console.error(`✘ ${title}\n${outcome.output.trim().split("\n").slice(-15).join("\n")}`);
     process.exit(1);
@@ -25,13 +25,13 @@ function step(title, work) {
 }
 
 /** npm ci, unless node_modules already is what the lock file says. */
-function packages() {
+function packages(say) {
   const lock = createHash("sha256")
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex");
   const stamp = join(root, "node_modules", ".causeway-lock");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
-  step("packages (npm ci)", () => run("npm", ["ci", "--ignore-scripts"]));
+  step("packages (npm ci)", say, () => run("npm", ["ci", "--ignore-scripts"]));
   writeFileSync(stamp, lock);
 }
 
@@ -43,22 +43,22 @@ function newestSource() {
 }
 
 /** tsc, unless dist/ is newer than every source. */
-function build() {
+function build(say) {
   const built = join(root, "dist", ".tsbuildinfo");
   if (existsSync(built) && statSync(built).mtimeMs > newestSource()) return;
-  step("build (tsc)", () => run("npm", ["run", "--silent", "build"]));
+  step("build (tsc)", say, () => run("npm", ["run", "--silent", "build"]));
 }
 
 const onPath = (program) => run("sh", ["-c", `command -v ${program}`]).ok;
 
 /**
- * Installs what is missing of `programs` (program -> Debian package) where apt-get and root are there; says what
+ * Installs what is missing of `programs` (program -> Debian packages, separated by spaces) where apt-get and root are there; says what
  * goes without it otherwise.
  */
-function debianPackages(programs) {
+function debianPackages(programs, say) {
   const missing = Object.entries(programs).filter(([program]) => !onPath(program));
   if (missing.length === 0) return;
-  const names = [...new Set(missing.map(([, { from }]) => from))];
+  const names = [...new Set(missing.flatMap(([, { from }]) => from.split(" ")))];
   if (onPath("apt-get") && process.getuid?.() === 0 && process.env.CAUSEWAY_NO_APT === undefined) {
     const started = performance.now();
     let installed = run("apt-get", ["install", "-y", "--no-install-recommends", ...names]);
@@ -67,22 +67,22 @@ function debianPackages(programs) {
       installed = run("apt-get", ["install", "-y", "--no-install-recommends", ...names]);
     }
     if (installed.ok) {
-      console.log(`✔ Debian packages: ${names.join(", ")} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
+      say(`✔ Debian packages: ${names.join(", ")} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
       return;
     }
   }
-  for (const [program, { without }] of missing) if (!onPath(program)) console.log(`- no ${program}: ${without}`);
+  for (const [program, { without }] of missing) if (!onPath(program)) say(`- no ${program}: ${without}`);
 }
 
-export function setUp(programs) {
+export function setUp(programs, say = console.log) {
   const major = Number(process.versions.node.split(".")[0]);
   if (major < 20) {
     console.error(`Cannot run on Node ${process.versions.node}: Causeway needs Node 20 or newer.`);
     process.exit(1);
   }
-  packages();
-  debianPackages(programs);
-  build();
+  packages(say);
+  debianPackages(programs, say);
+  build(say);
 }
 
 // By itself (`node scripts/setup.mjs`): packages and build only.

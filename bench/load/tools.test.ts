@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { parseSTime } from "./handshakes.ts";
+import { parseWrk } from "./wrk.ts";
+
+const WRK = `Running 2s test @ http://127.0.0.1:39607/
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     3.73ms    2.52ms  26.38ms   70.85%
+    Req/Sec    15.84k     2.50k   20.31k    60.00%
+  32012 requests in 2.03s, 33.31MB read
+Requests/sec:  15735.29
+Transfer/sec:     16.37MB
+`;
+
+describe("parseWrk()", () => {
+  it("parseWrk() reads requests and seconds", () => {
+    assert.deepEqual(parseWrk(WRK), { requests: 32_012, seconds: 2.03, errors: 0 });
+    assert.equal(parseWrk(WRK.replace("in 2.03s", "in 1.50m")).seconds, 90);
+  });
+
+  it("parseWrk() counts socket errors and refused requests", () => {
+    const more = "  Socket errors: connect 1, read 2, write 3, timeout 4\n  Non-2xx or 3xx responses: 100\n";
+    assert.equal(parseWrk(WRK + more).errors, 110);
+  });
+
+  it("parseWrk() refuses anything else", () => {
+    assert.throws(() => parseWrk("unable to connect to 127.0.0.1:1 Connection refused"), /unable to connect/);
+  });
+});
+
+describe("parseSTime()", () => {
+  it("parseSTime() reads the connections in real time, not those of CPU time", () => {
+    const text =
+      "Collecting connection statistics for 2 seconds\n***\n\n1500 connections in 0.51s; 2941.18 connections/user sec, bytes read 0\n1500 connections in 3 real seconds, 0 bytes read per connection\n";
+    assert.equal(parseSTime(text), 1_500);
+    assert.throws(() => parseSTime("connect: refused"), /refused/);
+  });
+});

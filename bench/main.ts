@@ -1,0 +1,82 @@
+/** npm run bench: side-by-side measurements of our data plane and others'. docs/performance.md says how to read them. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, release } from "node:os";
+import { fileURLToPath } from "node:url";
+import { errorText } from "../core/errors.ts";
+import { parseOptions } from "./options.ts";
+import { type Host, OURS, type Report, ratiosOf, tableOf } from "./report.ts";
+import { HTTP1, HTTP1_MTLS } from "./suites/http1.ts";
+import { runSuite, type Suite } from "./suites/run-suite.ts";
+
+const SUITES: readonly Suite[] = [HTTP1, HTTP1_MTLS];
+const RESULTS = new URL("results/", import.meta.url);
+const BUSY = 0.5;
+
+function describeHost(): Host {
+  const [first, ...others] = cpus();
+  return {
+    cpu: first?.model ?? "unknown",
+    cores: others.length + 1,
+    kernel: release(),
+    node: process.version,
+    load: loadavg()[0] ?? 0,
+  };
+}
+
+/** The report as a file, and its table on top of results/README.md. */
+function save(report: Report): string {
+  mkdirSync(RESULTS, { recursive: true });
+  const name = `${report.suite}-${report.date.slice(0, 10)}.json`;
+  writeFileSync(new URL(name, RESULTS), `${JSON.stringify(report, undefined, 2)}\n`);
+  const readme = new URL("README.md", RESULTS);
+  const { cpu, cores, kernel, node } = report.host;
+  const title = `## ${report.suite}, ${report.date.slice(0, 10)}`;
+  const section = `${title}\n${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}; medians of ${report.rounds} rounds of ${report.seconds} s. [${name}](${name})\n\n${tableOf(report)}`;
+  const sections = readOr(readme)
+    .split(/^(?=## )/m)
+    .filter((part) => part.startsWith("## ") && !part.startsWith(`${title}\n`));
+  writeFileSync(
+    readme,
+    ["# Results\n", section, ...sections]
+      .map((part) => part.trimEnd())
+      .join("\n\n")
+      .concat("\n"),
+  );
+  return fileURLToPath(new URL(name, RESULTS));
+}
+
+function readOr(file: URL): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+async function run(argv: readonly string[]): Promise<number> {
+  const options = parseOptions(
+    argv,
+    SUITES.map(({ name }) => name),
+  );
+  const suite = SUITES.find(({ name }) => name === options.suite);
+  if (suite === undefined) return 2;
+  const host = describeHost();
+  const say = (line: string) => console.error(line);
+  if (host.load > BUSY * host.cores)
+    say(`The machine is busy (load ${host.load.toFixed(1)}): trust ratios, not figures.`);
+  const date = new Date().toISOString();
+  const { seconds, rounds } = options;
+  const result = await runSuite(suite, { seconds, rounds, say });
+  const ratios = ratiosOf(result.subjects);
+  const report: Report = { suite: suite.name, date, host, seconds, rounds, ...result, ratios };
+  if (options.save) say(`saved: ${save(report)}`);
+  console.log(options.json ? JSON.stringify(report) : tableOf(report));
+  return result.subjects.some(({ name }) => name === OURS) ? 0 : 1;
+}
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (error) {
+  console.error(errorText(error));
+  process.exitCode = 2;
+}

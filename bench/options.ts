@@ -1,0 +1,45 @@
+import { parseArgs } from "node:util";
+
+export interface BenchOptions {
+  readonly suite: string;
+  /** One object on standard output instead of a table. */
+  readonly json: boolean;
+  /** Of each measurement. */
+  readonly seconds: number;
+  readonly rounds: number;
+  /** Keep the results in bench/results/. */
+  readonly save: boolean;
+}
+
+const SECONDS = 4;
+const ROUNDS = 5;
+
+/** @throws Error that says how it is called */
+export function parseOptions(argv: readonly string[], suites: readonly string[]): BenchOptions {
+  const usage = (what: string) =>
+    new Error(`${what}. npm run bench -- <${suites.join("|")}> [--json] [--seconds N] [--rounds N] [--save]`);
+  const parsed = (() => {
+    try {
+      const options = {
+        json: { type: "boolean", default: false },
+        seconds: { type: "string", default: String(SECONDS) },
+        rounds: { type: "string", default: String(ROUNDS) },
+        save: { type: "boolean", default: false },
+      } as const;
+      return parseArgs({ args: [...argv], allowPositionals: true, options });
+    } catch (error) {
+      throw usage(error instanceof Error ? error.message : "The options are not understood");
+    }
+  })();
+  const [suite, ...more] = parsed.positionals;
+  if (suite === undefined || more.length > 0 || !suites.includes(suite)) throw usage("Name one suite");
+  const number = (name: "seconds" | "rounds", most: number) => {
+    const value = Number(parsed.values[name]);
+    if (!Number.isInteger(value) || value < 1 || value > most) {
+      throw usage(`--${name} wants a whole number from 1 to ${most}`);
+    }
+    return value;
+  };
+  const { json, save } = parsed.values;
+  return { suite, json, save, seconds: number("seconds", 600), rounds: number("rounds", 100) };
+}

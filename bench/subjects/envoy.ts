@@ -1,0 +1,127 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { accepting, freePort, type RunningProgram, requireProgram, startProgram } from "../measure/programs.ts";
+import type { Setting, Subject } from "./subject.ts";
+
+/** A core of its own, as every subject has: one worker, and no admin port. */
+async function start(setting: Setting, name: string, config: object, port: number): Promise<RunningProgram> {
+  const program = requireProgram("envoy");
+  const file = join(setting.folder, `envoy-${name}.json`);
+  await writeFile(file, JSON.stringify(config));
+  const running = startProgram(setting.cores.subject, [
+    program,
+    "-c",
+    file,
+    "--concurrency",
+    "1",
+    "--disable-hot-restart",
+    "--log-level",
+    "warning",
+  ]);
+  await accepting(port, running);
+  return running;
+}
+
+const typed = (name: string, value: object) => ({ "@type": `type.googleapis.com/${name}`, ...value });
+const address = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
+const EXPLICIT_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+function tlsParameters(chain: string, key: string, root: string): object {
+  return {
+    tls_params: { tls_minimum_protocol_version: "TLSv1_3", tls_maximum_protocol_version: "TLSv1_3" },
+    tls_certificates: [{ certificate_chain: { filename: chain }, private_key: { filename: key } }],
+    validation_context: { trusted_ca: { filename: root } },
+  };
+}
+
+function httpProxy(port: number, to: number, more: { http2?: boolean; listenTls?: object; dialTls?: object }): object {
+  const { http2 = false, listenTls, dialTls } = more;
+  const router = {
+    name: "envoy.filters.http.router",
+    typed_config: typed("envoy.extensions.filters.http.router.v3.Router", {}),
+  };
+  const manager = typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", {
+    stat_prefix: "bench",
+    codec_type: http2 ? "HTTP2" : "HTTP1",
+    route_config: {
+      virtual_hosts: [
+        { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "next" } }] },
+      ],
+    },
+    http_filters: [router],
+  });
+  const tls = (kind: string, context: object | undefined) =>
+    context === undefined
+      ? {}
+      : {
+          transport_socket: {
+            name: "envoy.transport_sockets.tls",
+            typed_config: typed(`envoy.extensions.transport_sockets.tls.v3.${kind}`, context),
+          },
+        };
+  return {
+    static_resources: {
+      listeners: [
+        {
+          address: address(port),
+          filter_chains: [
+            {
+              filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: manager }],
+              ...tls("DownstreamTlsContext", listenTls),
+            },
+          ],
+        },
+      ],
+      clusters: [
+        {
+          name: "next",
+          type: "STATIC",
+          connect_timeout: "5s",
+          circuit_breakers: { thresholds: [{ max_connections: 4096, max_pending_requests: 4096, max_requests: 4096 }] },
+          typed_extension_protocol_options: {
+            [EXPLICIT_HTTP]: typed(EXPLICIT_HTTP, {
+              explicit_http_config: http2 ? { http2_protocol_options: {} } : { http_protocol_options: {} },
+            }),
+          },
+          load_assignment: {
+            cluster_name: "next",
+            endpoints: [{ lb_endpoints: [{ endpoint: { address: address(to) } }] }],
+          },
+          ...tls("UpstreamTlsContext", dialTls),
+        },
+      ],
+    },
+  };
+}
+
+/** One Envoy: HTTP/1.1 in, HTTP/1.1 out. */
+export async function startEnvoy(setting: Setting): Promise<Subject> {
+  requireProgram("envoy");
+  const port = await freePort();
+  const running = await start(setting, "http1", httpProxy(port, setting.appPort, {}), port);
+  return { name: "envoy", port, pids: [running.pid], stop: () => running.stop() };
+}
+
+/** Two Envoys with mutual TLS 1.3 between them. BoringSSL chooses TLS_AES_128_GCM_SHA256 where AES is in hardware. */
+export async function startEnvoyPair(setting: Setting): Promise<Subject> {
+  requireProgram("envoy");
+  const { root, client, server } = setting.certificates();
+  const [port, tlsPort] = [await freePort(), await freePort()];
+  const listenTls = {
+    require_client_certificate: true,
+    common_tls_context: tlsParameters(server.chain, server.key, root),
+  };
+  const dialTls = { common_tls_context: tlsParameters(client.chain, client.key, root) };
+  const inbound = await start(setting, "inbound", httpProxy(tlsPort, setting.appPort, { listenTls }), tlsPort);
+  const outbound = await start(setting, "outbound", httpProxy(port, tlsPort, { dialTls }), port);
+  return {
+    name: "envoy",
+    port,
+    handshakes: { address: `127.0.0.1:${tlsPort}`, client },
+    pids: [outbound.pid, inbound.pid],
+    async stop() {
+      await outbound.stop();
+      await inbound.stop();
+    },
+  };
+}

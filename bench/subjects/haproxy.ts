@@ -1,0 +1,83 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { accepting, freePort, type RunningProgram, requireProgram, startProgram } from "../measure/programs.ts";
+import { CIPHER, type Setting, type Subject } from "./subject.ts";
+
+const GLOBAL = `global
+  nbthread 1
+  maxconn 8000
+  ssl-default-bind-options ssl-min-ver TLSv1.3
+  ssl-default-server-options ssl-min-ver TLSv1.3
+  ssl-default-bind-ciphersuites ${CIPHER}
+  ssl-default-server-ciphersuites ${CIPHER}
+`;
+const HTTP_DEFAULTS = `defaults
+  mode http
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+  http-reuse always
+  option forwardfor
+`;
+
+async function start(setting: Setting, name: string, text: string, port: number): Promise<RunningProgram> {
+  const program = requireProgram("haproxy");
+  const file = join(setting.folder, `haproxy-${name}.cfg`);
+  await writeFile(file, text);
+  const running = startProgram(setting.cores.subject, [program, "-db", "-f", file]);
+  await accepting(port, running);
+  return running;
+}
+
+/** One HAProxy: HTTP/1.1 in, HTTP/1.1 out. */
+export async function startHaproxy(setting: Setting): Promise<Subject> {
+  const port = await freePort();
+  const running = await start(
+    setting,
+    "http1",
+    `${GLOBAL}${HTTP_DEFAULTS}
+listen plain
+  bind 127.0.0.1:${port}
+  server app 127.0.0.1:${setting.appPort}
+`,
+    port,
+  );
+  return { name: "haproxy", port, pids: [running.pid], stop: () => running.stop() };
+}
+
+/** Two HAProxys with mutual TLS 1.3 between them. */
+export async function startHaproxyPair(setting: Setting): Promise<Subject> {
+  requireProgram("haproxy");
+  const { root, client, server } = setting.certificates();
+  const [port, tlsPort] = [await freePort(), await freePort()];
+  const inbound = await start(
+    setting,
+    "inbound",
+    `${GLOBAL}${HTTP_DEFAULTS}
+listen mtls
+  bind 127.0.0.1:${tlsPort} ssl crt ${server.both} ca-file ${root} verify required
+  server app 127.0.0.1:${setting.appPort}
+`,
+    tlsPort,
+  );
+  const outbound = await start(
+    setting,
+    "outbound",
+    `${GLOBAL}${HTTP_DEFAULTS}
+listen plain
+  bind 127.0.0.1:${port}
+  server peer 127.0.0.1:${tlsPort} ssl crt ${client.both} ca-file ${root} verify required
+`,
+    port,
+  );
+  return {
+    name: "haproxy",
+    port,
+    handshakes: { address: `127.0.0.1:${tlsPort}`, client },
+    pids: [outbound.pid, inbound.pid],
+    async stop() {
+      await outbound.stop();
+      await inbound.stop();
+    },
+  };
+}

@@ -1,0 +1,144 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { errorText } from "../../core/errors.ts";
+import { LoadProcess } from "../load/load-process.ts";
+import { type Cores, chooseCores } from "../measure/cores.ts";
+import { cpuSeconds, memoryMib } from "../measure/process-cost.ts";
+import { Missing } from "../measure/programs.ts";
+import { PeerCertificates } from "../subjects/peer-certificates.ts";
+import type { Setting, StartSubject, Subject } from "../subjects/subject.ts";
+import { type Figure, type Sample, type SubjectResult, summarise } from "./measured.ts";
+
+export interface Bench {
+  readonly cores: Cores;
+  readonly load: LoadProcess;
+  readonly seconds: number;
+  /** Medians of what the phases before measured. */
+  readonly soFar: ReadonlyMap<string, Partial<Record<Figure, number>>>;
+}
+
+/** One kind of load. All its rounds over all subjects are run before the next phase begins. */
+export interface Phase {
+  readonly title: string;
+  /** Undefined where it does not apply to the subject. */
+  measure(subject: Subject, bench: Bench): Promise<Sample | undefined>;
+}
+
+export interface Suite {
+  readonly name: string;
+  readonly subjects: readonly { readonly name: string; readonly start: StartSubject }[];
+  /** Of the answers of the app. */
+  readonly bodyBytes: number;
+  /** One request as the load makes it; what it throws disqualifies the subject. */
+  probe(subject: Subject): Promise<void>;
+  readonly phases: readonly Phase[];
+}
+
+export interface SuiteOptions {
+  /** Of each measurement. */
+  readonly seconds: number;
+  readonly rounds: number;
+  /** Told what is going on. */
+  readonly say: (line: string) => void;
+}
+
+export interface SuiteResult {
+  readonly subjects: readonly SubjectResult[];
+  readonly missing: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/**
+ * Starts all subjects and measures them in turns, A B A B, after a round that is not counted. What cannot be
+ * started is missing, with its reason.
+ */
+export async function runSuite(suite: Suite, options: SuiteOptions): Promise<SuiteResult> {
+  const { say } = options;
+  const undo: (() => unknown)[] = [];
+  try {
+    const folder = await mkdtemp(join(tmpdir(), "causeway-bench-"));
+    undo.push(() => rm(folder, { recursive: true, force: true }));
+    const cores = chooseCores();
+    const load = new LoadProcess(cores.load);
+    undo.push(() => load.stop());
+    const certificates = new PeerCertificates();
+    undo.push(() => certificates.remove());
+    const { port: appPort } = await load.ask({ kind: "app", bodyBytes: suite.bodyBytes });
+    const setting: Setting = { folder, cores, appPort, certificates: () => certificates.get() };
+    const subjects: Subject[] = [];
+    const missing: { name: string; reason: string }[] = [];
+    for (const { name, start } of suite.subjects) {
+      try {
+        const subject = await start(setting);
+        undo.push(() => subject.stop());
+        await suite.probe(subject);
+        subjects.push(subject);
+      } catch (error) {
+        missing.push({ name, reason: errorText(error) });
+        say(`missing: ${name}: ${errorText(error)}`);
+        if (!(error instanceof Missing) && name === "direct") throw error;
+      }
+    }
+    const results = await measureAll(suite, subjects, options, { cores, load });
+    return { subjects: results, missing };
+  } finally {
+    for (const step of undo.reverse()) await step();
+  }
+}
+
+async function measureAll(
+  suite: Suite,
+  subjects: readonly Subject[],
+  { seconds, rounds, say }: SuiteOptions,
+  { cores, load }: { readonly cores: Cores; readonly load: LoadProcess },
+): Promise<SubjectResult[]> {
+  const samples = new Map<string, Sample[]>(subjects.map(({ name }) => [name, []]));
+  const soFar = new Map<string, Partial<Record<Figure, number>>>();
+  for (const phase of suite.phases) {
+    for (let round = 0; round <= rounds; round++) {
+      for (const subject of subjects) {
+        const warmUp = round === 0;
+        const sample = await phase.measure(subject, {
+          cores,
+          load,
+          soFar,
+          seconds: warmUp ? Math.min(seconds, 2) : seconds,
+        });
+        if (sample === undefined || warmUp) continue;
+        samples.get(subject.name)?.push(sample);
+        say(`${phase.title} ${round}/${rounds} ${subject.name}: ${describe(sample)}`);
+      }
+    }
+    for (const [name, taken] of samples) soFar.set(name, summarise(taken));
+  }
+  return subjects.map(({ name, pids }) => {
+    const memory = memoryMib(pids);
+    const has = pids.length > 0;
+    return {
+      name,
+      ...soFar.get(name),
+      rssMb: has ? memory.peakRss : null,
+      privateMb: has ? memory.private : null,
+    };
+  });
+}
+
+function describe(sample: Sample): string {
+  return Object.entries(sample)
+    .map(([figure, value]) => `${figure} ${Number(value.toPrecision(4))}`)
+    .join(", ");
+}
+
+/** The CPU time of a subject while `work` runs, per 100,000 of what it counts. */
+export async function costOf(
+  subject: Subject,
+  work: () => Promise<number>,
+): Promise<{ readonly cpu: number; readonly system: number } | undefined> {
+  const before = cpuSeconds(subject.pids);
+  const count = await work();
+  if (subject.pids.length === 0 || count === 0) return undefined;
+  const after = cpuSeconds(subject.pids);
+  const system = after.system - before.system;
+  const scale = 100_000 / count;
+  return { cpu: (after.user - before.user + system) * scale, system: system * scale };
+}
