@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { canonicalAddress } from "../core/address.ts";
 import { CLUSTER_DOMAIN, CLUSTERSET_DOMAIN } from "../core/defaults.ts";
 
 /** What an app meant by `host:port`. */
@@ -30,7 +30,8 @@ export function parseAuthority(authority: string, fromNamespace: string): Target
   const split = splitPort(authority);
   if (split === undefined) return { kind: "nothing" };
   const { host, port } = split;
-  if (isIP(host) !== 0) return { kind: "address", address: host, port };
+  const address = canonicalAddress(host);
+  if (address !== undefined) return { kind: "address", address, port };
   if (host === "localhost") return { kind: "external" };
   const labels = host.split(".");
   if (!labels.every((label) => LABEL.test(label))) return { kind: "external" };

@@ -1,5 +1,6 @@
 import type { TrustDomain } from "../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../core/link.ts";
+import type { RetrySettings, RouteRule, ServiceRoutes, TimeoutSettings } from "../core/route.ts";
 import type {
   AppProtocol,
   LocalEndpoints,
@@ -8,6 +9,7 @@ import type {
   RemoteService,
   ServiceKey,
 } from "../core/service.ts";
+import type { VirtualAddress } from "../registry/state.ts";
 
 /** What control reads of the registry; pure lookups over the local copy. */
 export interface Catalog {
@@ -24,9 +26,13 @@ export interface Catalog {
   /** Undefined while the peer's bundle is not known: nothing of it can be verified then. */
   trustDomainOf(cluster: string): TrustDomain | undefined;
   link(cluster: string): LinkState | undefined;
-  /** The services that have an endpoint with this address. */
+  /** Rules for the names of this service, by the name under which it is called here: a mirror's are its own. */
+  routes(key: ServiceKey): ServiceRoutes | undefined;
+  /** What a mirror's or a clusterset name's address stands for. */
+  virtualAddress(address: string): VirtualAddress | undefined;
+  /** The services that have an endpoint with this address, in its canonical form. */
   servicesAt(address: string): readonly ServiceKey[];
-  /** The service with this ClusterIP. */
+  /** The service with this ClusterIP, in its canonical form. */
   serviceByClusterIp(address: string): ServiceKey | undefined;
 }
 
@@ -42,6 +48,14 @@ export type Resolution =
       readonly appProtocol: AppProtocol;
       readonly federated: boolean;
       readonly groups: readonly Group[];
+      readonly routes: readonly RouteRule[];
+      readonly timeouts?: TimeoutSettings;
+      readonly retry?: RetrySettings;
+      /** 0: none. */
+      readonly affinitySeconds: number;
+      readonly preferZone: boolean;
+      /** 0: for ever. */
+      readonly maxConnectionAgeMs: number;
     };
 
 export interface Group {

@@ -13,23 +13,13 @@ import type { KubeClient } from "../kube/client.ts";
 import { loadDiscovery } from "../protos/load.ts";
 import { RegistryView } from "../registry/registry-view.ts";
 import { RegistryWriter } from "../registry/registry-writer.ts";
-import {
-  LOCAL_BUNDLE,
-  LOCAL_ENDPOINTS,
-  LOCAL_SERVICES,
-  PEER_BUNDLES,
-  PEER_ENDPOINTS,
-  PEER_GATEWAYS,
-  PEER_LINKS,
-  PEER_SERVICES,
-  stateKey,
-} from "../registry/state.ts";
+import { LOCAL_BUNDLE, PEER_BUNDLES, stateKey } from "../registry/state.ts";
 import type { RegistryStore } from "../registry/store.ts";
 import { loadAuthority } from "./authority-store.ts";
 import { DiscoveryService } from "./discovery-service.ts";
 import type { WatchCall } from "./discovery-session.ts";
 import { ANONYMOUS_IDENTITY_METHODS, addIdentityService } from "./identity-service.ts";
-import { catalogKeys, RegistryCatalog } from "./registry-catalog.ts";
+import { CATALOG_KINDS, catalogKeys, RegistryCatalog } from "./registry-catalog.ts";
 
 export interface ControlOptions {
   readonly cluster: string;
@@ -75,16 +65,7 @@ export async function startControl(options: ControlOptions, signal: AbortSignal)
   writer.replacePrefix(LOCAL_BUNDLE.prefix, own);
   writer.start(signal);
 
-  const kinds = [
-    LOCAL_SERVICES,
-    LOCAL_ENDPOINTS,
-    PEER_SERVICES,
-    PEER_ENDPOINTS,
-    PEER_GATEWAYS,
-    PEER_BUNDLES,
-    PEER_LINKS,
-  ];
-  const view = new RegistryView({ store, kinds, clock, random, log });
+  const view = new RegistryView({ store, kinds: CATALOG_KINDS, clock, random, log });
   const catalog = new RegistryCatalog(cluster, trustDomain, view);
   const discovery = new DiscoveryService(catalog, trustDomain, log);
   view.onChange((keys) => {

@@ -1,17 +1,18 @@
 import { status } from "@grpc/grpc-js";
+import { canonicalAddress } from "../core/address.ts";
 import { errorText, MeshError } from "../core/errors.ts";
 import type { Identity, TrustDomain } from "../core/identity.ts";
 import { identityParts } from "../core/identity.ts";
 import type { LinkHealth } from "../core/link.ts";
 import type { Log } from "../core/log.ts";
-import type { ServiceState } from "../protos/gen/causeway/discovery/v1/ServiceState.ts";
 import type { WatchRequest__Output } from "../protos/gen/causeway/discovery/v1/WatchRequest.ts";
 import type { WatchResponse } from "../protos/gen/causeway/discovery/v1/WatchResponse.ts";
 import type { Resolution } from "./catalog.ts";
 import { DiscoverySession, type Subscription, type WatchCall } from "./discovery-session.ts";
 import { inboundPorts } from "./inbound.ts";
-import type { RegistryCatalog } from "./registry-catalog.ts";
-import { resolve } from "./resolve.ts";
+import type { RegistryCatalog, Touched } from "./registry-catalog.ts";
+import { namesBehind, resolve } from "./resolve.ts";
+import { serviceState } from "./service-state.ts";
 
 const HEALTH = {
   unknown: "HEALTH_UNKNOWN",
@@ -31,9 +32,9 @@ export class DiscoveryService {
   readonly #trustDomain: TrustDomain;
   readonly #log: Log;
   readonly #sessions = new Set<DiscoverySession>();
-  readonly #byName = new Map<string, Set<Subscription>>();
-  /** Subscriptions to addresses: any local change may touch them. */
-  readonly #byAddress = new Set<Subscription>();
+  readonly #byName = new Index<Subscription>();
+  /** Subscriptions to addresses, which may come to stand for other names than they do. */
+  readonly #byAddress = new Index<Subscription>();
   #ready = false;
 
   constructor(catalog: RegistryCatalog, trustDomain: TrustDomain, log: Log) {
@@ -94,8 +95,8 @@ export class DiscoveryService {
     const touched = this.#catalog.update(keys);
     if (!this.#ready) return;
     const affected = new Set<Subscription>();
-    for (const name of touched.services) for (const s of this.#byName.get(name) ?? []) affected.add(s);
-    if (touched.services.size > 0) for (const s of this.#byAddress) affected.add(s);
+    for (const name of touched.services) for (const s of this.#byName.get(name)) affected.add(s);
+    for (const address of touched.addresses) for (const s of this.#byAddress.get(address)) affected.add(s);
     if (touched.clusters.size > 0) {
       for (const session of this.#sessions) {
         for (const s of session.subscriptions.values()) {
@@ -103,9 +104,9 @@ export class DiscoveryService {
         }
       }
     }
-    const memo = new Map<string, Resolution>();
+    const memo: Memo = new Map();
     for (const subscription of affected) this.#answer(subscription, memo);
-    if (touched.services.size > 0 || touched.clusters.size > 0) for (const s of this.#sessions) this.#sendInbound(s);
+    for (const session of this.#sessions) if (this.#touchesInbound(session, touched)) this.#sendInbound(session);
     if (touched.links) {
       const links = this.#linkStates();
       for (const session of this.#sessions) session.send("links", links);
@@ -143,8 +144,15 @@ export class DiscoveryService {
     if (session.hello === undefined) return;
     session.send("links", this.#linkStates());
     this.#sendInbound(session);
-    const memo = new Map<string, Resolution>();
+    const memo: Memo = new Map();
     for (const subscription of session.subscriptions.values()) this.#answer(subscription, memo);
+  }
+
+  #touchesInbound({ hello }: DiscoverySession, { services, addresses, clusters }: Touched): boolean {
+    if (hello === undefined) return false;
+    const address = canonicalAddress(hello.address) ?? hello.address;
+    if (clusters.size > 0 || addresses.has(address)) return true;
+    return services.size > 0 && this.#catalog.servicesAt(address).some((key) => services.has(key));
   }
 
   #sendInbound(session: DiscoverySession): void {
@@ -164,52 +172,65 @@ export class DiscoveryService {
     return { links: { links } };
   }
 
-  #answer(subscription: Subscription, memo: Map<string, Resolution>): void {
-    const key = JSON.stringify(subscription.target);
-    const resolution = memo.get(key) ?? resolve(subscription.target, this.#catalog);
-    memo.set(key, resolution);
-    const text = JSON.stringify(resolution);
+  #answer(subscription: Subscription, memo: Memo): void {
+    const { target, session } = subscription;
+    // Routes differ between the namespaces of clients; all else that is asked for is the same to all.
+    const key = `${session.namespace} ${JSON.stringify(target)}`;
+    let answer = memo.get(key);
+    if (answer === undefined) {
+      const resolution = resolve(target, this.#catalog, session.namespace);
+      answer = { resolution, text: JSON.stringify(resolution), names: namesBehind(target, this.#catalog) };
+      memo.set(key, answer);
+    }
+    const { resolution, text, names } = answer;
+    this.#depend(subscription, names);
     if (text === subscription.sent) return;
     subscription.sent = text;
     subscription.clusters = new Set(
       resolution.kind === "service" ? resolution.groups.map((g) => g.cluster).filter((c) => c !== "") : [],
     );
-    subscription.session.send(subscription.authority, { service: serviceState(subscription.authority, resolution) });
+    session.send(subscription.authority, { service: serviceState(subscription.authority, resolution) });
   }
 
   #remember(subscription: Subscription): void {
     const { target } = subscription;
-    if (target.kind === "address") this.#byAddress.add(subscription);
-    if (!("name" in target)) return;
-    const name = `${target.namespace}/${target.name}`;
-    const all = this.#byName.get(name) ?? new Set();
-    all.add(subscription);
-    this.#byName.set(name, all);
+    if (target.kind === "address") this.#byAddress.add(target.address, subscription);
+    this.#depend(subscription, namesBehind(target, this.#catalog));
   }
 
   #forget(subscription: Subscription): void {
     const { target } = subscription;
-    this.#byAddress.delete(subscription);
-    if (!("name" in target)) return;
-    const name = `${target.namespace}/${target.name}`;
-    const all = this.#byName.get(name);
-    all?.delete(subscription);
-    if (all?.size === 0) this.#byName.delete(name);
+    if (target.kind === "address") this.#byAddress.delete(target.address, subscription);
+    this.#depend(subscription, []);
+  }
+
+  #depend(subscription: Subscription, names: readonly string[]): void {
+    for (const name of subscription.names) if (!names.includes(name)) this.#byName.delete(name, subscription);
+    for (const name of names) if (!subscription.names.includes(name)) this.#byName.add(name, subscription);
+    subscription.names = names;
   }
 }
 
-function serviceState(authority: string, resolution: Resolution): ServiceState {
-  switch (resolution.kind) {
-    case "notFound":
-      return { authority, kind: "KIND_NOT_FOUND" };
-    case "external":
-      return { authority, kind: "KIND_EXTERNAL" };
-    case "service": {
-      const { namespace, name, port, appProtocol, federated } = resolution;
-      const groups = resolution.groups.map((g) => ({ ...g, endpoints: [...g.endpoints], gateways: [...g.gateways] }));
-      return { authority, kind: "KIND_SERVICE", namespace, name, port, appProtocol, federated, groups };
-    }
-    default:
-      return resolution satisfies never;
+/** What was resolved in one go, by target and namespace of the client. */
+type Memo = Map<string, { readonly resolution: Resolution; readonly text: string; readonly names: readonly string[] }>;
+
+/** Sets by a text, none of them empty. */
+class Index<T> {
+  readonly #sets = new Map<string, Set<T>>();
+
+  get(text: string): Iterable<T> {
+    return this.#sets.get(text) ?? [];
+  }
+
+  add(text: string, value: T): void {
+    const set = this.#sets.get(text) ?? new Set();
+    set.add(value);
+    this.#sets.set(text, set);
+  }
+
+  delete(text: string, value: T): void {
+    const set = this.#sets.get(text);
+    set?.delete(value);
+    if (set?.size === 0) this.#sets.delete(text);
   }
 }

@@ -14,6 +14,8 @@ export interface Subscription {
   readonly session: DiscoverySession;
   readonly authority: string;
   readonly target: Target;
+  /** Names of services on which the answer depends. */
+  names: readonly string[];
   /** Clusters whose gateways and bundle the last answer used. */
   clusters: ReadonlySet<string>;
   /** Last answer as JSON, so that equal ones are not sent again. */
@@ -79,7 +81,7 @@ export class DiscoverySession {
         throw new MeshError("LIMIT_EXCEEDED", `Cannot hold more than ${MAX_SUBSCRIPTIONS} names for one proxy.`);
       }
       const target = parseAuthority(authority, this.namespace);
-      const subscription: Subscription = { session: this, authority, target, clusters: new Set(), sent: "" };
+      const subscription: Subscription = { session: this, authority, target, names: [], clusters: new Set(), sent: "" };
       this.subscriptions.set(authority, subscription);
       added.push(subscription);
     }

@@ -1,6 +1,8 @@
+import { canonicalAddress } from "../core/address.ts";
 import type { TrustDomain } from "../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../core/link.ts";
 import { mirrorName } from "../core/mirror-name.ts";
+import type { ServiceRoutes } from "../core/route.ts";
 import {
   type LocalEndpoints,
   type LocalService,
@@ -12,7 +14,9 @@ import {
 import type { RegistryView } from "../registry/registry-view.ts";
 import {
   LOCAL_ENDPOINTS,
+  LOCAL_ROUTES,
   LOCAL_SERVICES,
+  LOCAL_VIPS,
   PEER_BUNDLES,
   PEER_ENDPOINTS,
   PEER_GATEWAYS,
@@ -20,6 +24,7 @@ import {
   PEER_SERVICES,
   type StateKind,
   stateKey,
+  type VirtualAddress,
 } from "../registry/state.ts";
 import type { Catalog } from "./catalog.ts";
 
@@ -27,6 +32,8 @@ import type { Catalog } from "./catalog.ts";
 export interface Touched {
   /** `<namespace>/<name>` as apps name them, mirror names included. */
   readonly services: ReadonlySet<string>;
+  /** Addresses, in canonical form, that stand for other services than before. */
+  readonly addresses: ReadonlySet<string>;
   /** Peers whose gateways or bundle changed. */
   readonly clusters: ReadonlySet<string>;
   /** Some link's health changed. */
@@ -58,18 +65,25 @@ export class RegistryCatalog implements Catalog {
 
   update(keys: ReadonlySet<string>): Touched {
     const services = new Set<string>();
+    const addresses = new Set<string>();
     const clusters = new Set<string>();
     let links = false;
     for (const key of keys) {
       const [scope, kind, first = "", second = "", third = ""] = key.split("/");
       switch (`${scope}/${kind}`) {
         case "local/service":
-          this.#indexService(serviceKey(first, second));
+          this.#indexService(serviceKey(first, second), addresses);
           services.add(`${first}/${second}`);
           break;
         case "local/endpoints":
-          this.#indexEndpoints(serviceKey(first, second));
+          this.#indexEndpoints(serviceKey(first, second), addresses);
           services.add(`${first}/${second}`);
+          break;
+        case "local/route":
+          services.add(`${first}/${second}`);
+          break;
+        case "local/vip":
+          addresses.add(first);
           break;
         case "peer/service":
           this.#indexRemote(first, serviceKey(second, third));
@@ -103,7 +117,7 @@ export class RegistryCatalog implements Catalog {
           break;
       }
     }
-    return { services, clusters, links };
+    return { services, addresses, clusters, links };
   }
 
   localService(key: ServiceKey): LocalService | undefined {
@@ -148,31 +162,42 @@ export class RegistryCatalog implements Catalog {
     return [...this.#trustDomains].map(([cluster, trustDomain]) => ({ cluster, trustDomain }));
   }
 
+  routes(key: ServiceKey): ServiceRoutes | undefined {
+    return this.#view.get(LOCAL_ROUTES, key);
+  }
+
+  virtualAddress(address: string): VirtualAddress | undefined {
+    return this.#view.get(LOCAL_VIPS, address);
+  }
+
   servicesAt(address: string): readonly ServiceKey[] {
-    return [...(this.#byAddress.get(address) ?? [])].sort();
+    return [...(this.#byAddress.get(canonicalAddress(address) ?? address) ?? [])].sort();
   }
 
   serviceByClusterIp(address: string): ServiceKey | undefined {
     return this.#byClusterIp.get(address);
   }
 
-  #indexService(key: ServiceKey): void {
-    for (const ip of this.#clusterIpsOf.get(key) ?? []) {
+  #indexService(key: ServiceKey, changed: Set<string>): void {
+    const before = this.#clusterIpsOf.get(key) ?? [];
+    for (const ip of before) {
       if (this.#byClusterIp.get(ip) === key) this.#byClusterIp.delete(ip);
     }
-    const ips = this.localService(key)?.clusterIps ?? [];
+    const ips = (this.localService(key)?.clusterIps ?? []).map(canonical);
     for (const ip of ips) this.#byClusterIp.set(ip, key);
     if (ips.length > 0) this.#clusterIpsOf.set(key, ips);
     else this.#clusterIpsOf.delete(key);
+    addDifference(before, ips, changed);
   }
 
-  #indexEndpoints(key: ServiceKey): void {
-    for (const address of this.#addressesOf.get(key) ?? []) {
+  #indexEndpoints(key: ServiceKey, changed: Set<string>): void {
+    const before = this.#addressesOf.get(key) ?? [];
+    for (const address of before) {
       const keys = this.#byAddress.get(address);
       keys?.delete(key);
       if (keys?.size === 0) this.#byAddress.delete(address);
     }
-    const addresses = this.localEndpoints(key)?.endpoints.map((e) => e.address) ?? [];
+    const addresses = (this.localEndpoints(key)?.endpoints ?? []).map((e) => canonical(e.address));
     for (const address of addresses) {
       const keys = this.#byAddress.get(address) ?? new Set();
       keys.add(key);
@@ -180,6 +205,7 @@ export class RegistryCatalog implements Catalog {
     }
     if (addresses.length > 0) this.#addressesOf.set(key, addresses);
     else this.#addressesOf.delete(key);
+    addDifference(before, addresses, changed);
   }
 
   #indexRemote(cluster: string, key: ServiceKey): void {
@@ -199,18 +225,33 @@ export class RegistryCatalog implements Catalog {
   }
 }
 
+function canonical(address: string): string {
+  return canonicalAddress(address) ?? address;
+}
+
+/** Adds to `changed` what only one of the two has. */
+function addDifference(before: readonly string[], after: readonly string[], changed: Set<string>): void {
+  const known = new Set(before);
+  for (const text of after) if (!known.delete(text)) changed.add(text);
+  for (const text of known) changed.add(text);
+}
+
+/** Every kind that a catalog reads. */
+export const CATALOG_KINDS: readonly StateKind<unknown>[] = [
+  LOCAL_SERVICES,
+  LOCAL_ENDPOINTS,
+  LOCAL_ROUTES,
+  LOCAL_VIPS,
+  PEER_SERVICES,
+  PEER_ENDPOINTS,
+  PEER_GATEWAYS,
+  PEER_BUNDLES,
+  PEER_LINKS,
+];
+
 /** Every key that a catalog reads, for its first `update`. */
 export function catalogKeys(view: RegistryView): Set<string> {
   const keys = new Set<string>();
-  const add = <T>(kind: StateKind<T>) => {
-    for (const name of view.entries(kind).keys()) keys.add(stateKey(kind, name));
-  };
-  add(LOCAL_SERVICES);
-  add(LOCAL_ENDPOINTS);
-  add(PEER_SERVICES);
-  add(PEER_ENDPOINTS);
-  add(PEER_GATEWAYS);
-  add(PEER_BUNDLES);
-  add(PEER_LINKS);
+  for (const kind of CATALOG_KINDS) for (const name of view.entries(kind).keys()) keys.add(stateKey(kind, name));
   return keys;
 }

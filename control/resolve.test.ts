@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "mocha";
 import { parseIdentity, parseTrustDomain } from "../core/identity.ts";
+import type { RouteRule, ServiceRoutes } from "../core/route.ts";
 import type { LocalEndpoints, LocalService, RemoteEndpoints, RemoteService, ServiceKey } from "../core/service.ts";
+import type { VirtualAddress } from "../registry/state.ts";
 import { parseAuthority } from "./authority.ts";
 import type { Catalog } from "./catalog.ts";
 import { inboundPorts } from "./inbound.ts";
-import { resolve } from "./resolve.ts";
+import { namesBehind, resolve } from "./resolve.ts";
 
 const http = { name: "http", port: 80, protocol: "TCP", appProtocol: "http" } as const;
 const identity = parseIdentity("spiffe://west.mesh/ns/shop/sa/web");
@@ -84,12 +86,15 @@ function catalog(
     trustDomainOf: (cluster) => parseTrustDomain(`${cluster}.mesh`),
     link: () => undefined,
     servicesAt: (address) => (address === "127.20.1.1" ? ["shop/web" as ServiceKey] : []),
+    routes: () => undefined,
+    virtualAddress: () => undefined,
     serviceByClusterIp: (address) => (address === "127.20.128.9" ? ("shop/web" as ServiceKey) : undefined),
     ...extra,
   };
 }
 
-const ask = (authority: string, from: Catalog) => resolve(parseAuthority(authority, "shop"), from);
+const ask = (authority: string, from: Catalog, client = "shop") =>
+  resolve(parseAuthority(authority, "shop"), from, client);
 
 describe("parseAuthority()", () => {
   const cases: [string, string, string][] = [
@@ -216,6 +221,92 @@ describe("resolve()", () => {
     assert.equal(ask("10.9.9.9:80", catalog([local("web")], [])).kind, "external");
   });
 
+  it("finds mirrors and clusterset names by their addresses, IPv6 in any form", () => {
+    const virtual: Record<string, VirtualAddress> = {
+      "10.96.0.7": { of: "service", namespace: "shop", name: "web-east" },
+      "fd00::7": { of: "clusterset", namespace: "shop", name: "web" },
+      "10.96.0.8": { of: "service", namespace: "shop", name: "gone" },
+    };
+    const virtualAddress: Catalog["virtualAddress"] = (address) => virtual[address];
+    const all = catalog([], [remote("east")], { virtualAddress });
+    const mirror = ask("10.96.0.7:80", all);
+    assert.ok(mirror.kind === "service" && !mirror.federated);
+    assert.equal(mirror.groups[0]?.endpoints[0]?.routeName, "abc.east.mesh");
+    for (const authority of ["[fd00::7]:80", "[FD00:0:0::0007]:80"]) {
+      const federated = ask(authority, all);
+      assert.ok(federated.kind === "service" && federated.federated, authority);
+    }
+    assert.equal(ask("[fd00::7]:81", all).kind, "notFound");
+    assert.equal(ask("10.96.0.8:80", all).kind, "notFound");
+    assert.equal(ask("[::1]:80", all).kind, "external");
+    assert.deepEqual(namesBehind(parseAuthority("10.96.0.7:80", "shop"), all), ["shop/web-east"]);
+    assert.deepEqual(namesBehind(parseAuthority("[fd00::7]:80", "shop"), all), ["shop/web"]);
+    const mapped = ask("[::ffff:127.20.128.9]:80", catalog([local("web")], []));
+    assert.equal(mapped.kind, "service");
+  });
+
+  it("hands out the routes of the port and of the client's namespace, completed by the service's settings", () => {
+    const rule = (name: string, extra: Partial<RouteRule> = {}): RouteRule => ({
+      name,
+      matches: [],
+      filters: [],
+      backends: [],
+      grpc: false,
+      ...extra,
+    });
+    const attached = (name: string, ports: number[] = [], extra: Partial<RouteRule> = {}) => ({
+      ports,
+      rule: rule(name, extra),
+    });
+    const all: ServiceRoutes = {
+      namespace: "shop",
+      name: "web",
+      service: {
+        producer: [
+          attached("p80", [80], { timeouts: { requestMs: 1_000 }, retry: { httpStatuses: [503] } }),
+          attached("p90", [90]),
+          attached("all"),
+        ],
+        consumers: { team: [attached("team")], quiet: [attached("q90", [90])] },
+      },
+      clusterset: { producer: [attached("set")], consumers: {} },
+    };
+    const settings = { timeouts: { requestMs: 9_000, idleMs: 60_000 }, retry: { limit: 1 }, affinitySeconds: 60 };
+    const own = local("web", {
+      ports: [http, { ...http, name: "two", port: 90 }],
+      settings: { ...settings, preferZone: true, maxConnectionAgeMs: 5_000 },
+      export: { to: "all", clusterset: true, exportedAtMs: 1 },
+    });
+    const routed = catalog([own], [remote("east", { settings })], {
+      routes: (key) => (key === "shop/web" ? all : undefined),
+    });
+    const names = (authority: string, client?: string) => {
+      const found = ask(authority, routed, client);
+      return found.kind === "service" ? found.routes.map(({ name }) => name) : found.kind;
+    };
+    assert.deepEqual(names("web:80"), ["p80", "all"]);
+    assert.deepEqual(names("web:90", "other"), ["p90", "all"]);
+    assert.deepEqual(names("127.20.128.9:80"), ["p80", "all"]);
+    assert.deepEqual(names("127.20.128.9:80", "team"), ["team"]);
+    assert.deepEqual(names("web:80", "team"), ["team"]);
+    assert.deepEqual(names("web:80", "quiet"), []);
+    assert.deepEqual(names("web:80", "__proto__"), ["p80", "all"]);
+    assert.deepEqual(names("web.shop.svc.clusterset.local:80", "team"), ["set"]);
+    assert.deepEqual(names("web-east:80"), []);
+    assert.deepEqual(names("127.20.1.1:8080"), []);
+
+    const found = ask("web:80", routed);
+    assert.ok(found.kind === "service");
+    assert.deepEqual(found.routes[0]?.timeouts, { requestMs: 1_000, idleMs: 60_000 });
+    assert.deepEqual(found.routes[0]?.retry, { limit: 1, httpStatuses: [503] });
+    assert.deepEqual([found.routes[1]?.timeouts, found.routes[1]?.retry], [undefined, undefined]);
+    assert.deepEqual(found.timeouts, settings.timeouts);
+    assert.deepEqual([found.affinitySeconds, found.preferZone, found.maxConnectionAgeMs], [60, true, 5_000]);
+    const mirror = ask("web-east:80", routed);
+    assert.ok(mirror.kind === "service");
+    assert.deepEqual([mirror.timeouts, mirror.retry, mirror.affinitySeconds], [settings.timeouts, settings.retry, 60]);
+  });
+
   it("tells an unknown service or port from a name outside", () => {
     const none = catalog([local("web")], []);
     assert.equal(ask("gone.shop.svc.cluster.local:80", none).kind, "notFound");
@@ -251,6 +342,29 @@ describe("inboundPorts()", () => {
       [[]],
     );
   });
+  it("holds to the stricter limits of two services, and takes the Pod's own socket first", () => {
+    const web = local("web", {
+      limits: { ratePerClient: 100, inFlight: 10 },
+      appSockets: { "8080": "/run/service.sock", "9": "/run/other.sock" },
+    });
+    const api = local("api", { limits: { ratePerClient: 50, burst: 5 } });
+    const both: Partial<Catalog> = { servicesAt: () => ["shop/web", "shop/api"], localEndpoints: () => endpoints };
+    const limits = (services: LocalService[], extra: Partial<Catalog> = {}) =>
+      inboundPorts("127.20.1.1", identity, peers, catalog(services, [], extra)).map((p) => [
+        p.rateLimit,
+        p.rateBurst,
+        p.maxInFlight,
+        p.appSocket,
+      ]);
+    assert.deepEqual(limits([local("web")]), [[0, 0, 0, ""]]);
+    assert.deepEqual(limits([web]), [[100, 100, 10, "/run/service.sock"]]);
+    assert.deepEqual(limits([web, api], both), [[50, 5, 10, "/run/service.sock"]]);
+    const [endpoint] = endpoints.endpoints;
+    const pod = { ...endpoint, appSockets: { "8080": "/run/pod.sock" } } as LocalEndpoints["endpoints"][number];
+    const own: Partial<Catalog> = { localEndpoints: () => ({ ...endpoints, endpoints: [pod] }) };
+    assert.deepEqual(limits([web], own), [[100, 100, 10, "/run/pod.sock"]]);
+  });
+
   it("tells a workload nothing of an address that is another's", () => {
     const other = parseIdentity("spiffe://west.mesh/ns/shop/sa/client");
     assert.deepEqual(inboundPorts("127.20.1.1", other, peers, catalog([local("web")], [])), []);

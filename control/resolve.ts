@@ -1,9 +1,12 @@
+import { canonicalAddress } from "../core/address.ts";
+import type { RouteRule, RouteSet } from "../core/route.ts";
 import {
   type LocalEndpoint,
   OPAQUE_PORTS,
   type RemoteService,
   type ServiceKey,
   type ServicePort,
+  type ServiceSettings,
   serviceKey,
 } from "../core/service.ts";
 import type { Target } from "./authority.ts";
@@ -12,17 +15,17 @@ import type { Catalog, Group, GroupEndpoint, Resolution } from "./catalog.ts";
 const NOT_FOUND: Resolution = { kind: "notFound" };
 const EXTERNAL: Resolution = { kind: "external" };
 
-/** What `target` is now. Never throws: what is unknown is `notFound`. */
-export function resolve(target: Target, catalog: Catalog): Resolution {
+/** What `target` is now to a client in namespace `client`. Never throws: what is unknown is `notFound`. */
+export function resolve(target: Target, catalog: Catalog, client: string): Resolution {
   switch (target.kind) {
     case "service":
-      return resolveService(serviceKey(target.namespace, target.name), target.port, catalog) ?? NOT_FOUND;
+      return resolveService(serviceKey(target.namespace, target.name), target.port, catalog, client) ?? NOT_FOUND;
     case "maybe":
-      return resolveService(serviceKey(target.namespace, target.name), target.port, catalog) ?? EXTERNAL;
+      return resolveService(serviceKey(target.namespace, target.name), target.port, catalog, client) ?? EXTERNAL;
     case "clusterset":
-      return resolveClusterset(serviceKey(target.namespace, target.name), target.port, catalog);
+      return resolveClusterset(serviceKey(target.namespace, target.name), target.port, catalog, client);
     case "address":
-      return resolveAddress(target.address, target.port, catalog);
+      return resolveAddress(target.address, target.port, catalog, client);
     case "nothing":
       return NOT_FOUND;
     case "external":
@@ -32,20 +35,32 @@ export function resolve(target: Target, catalog: Catalog): Resolution {
   }
 }
 
+/** Names of the services on which what `target` is depends now. An address may come to stand for others. */
+export function namesBehind(target: Target, catalog: Catalog): readonly ServiceKey[] {
+  if ("name" in target) return [serviceKey(target.namespace, target.name)];
+  if (target.kind !== "address") return [];
+  const virtual = catalog.virtualAddress(target.address);
+  const service = catalog.serviceByClusterIp(target.address);
+  return [
+    ...(virtual === undefined ? [] : [serviceKey(virtual.namespace, virtual.name)]),
+    ...(service === undefined ? [] : [service]),
+    ...catalog.servicesAt(target.address),
+  ];
+}
+
 /** A Service of the cluster's own wins over a mirror of the same name: nothing of ours takes over a user's name. */
-function resolveService(key: ServiceKey, port: number, catalog: Catalog): Resolution | undefined {
+function resolveService(key: ServiceKey, port: number, catalog: Catalog, client: string): Resolution | undefined {
   const local = catalog.localService(key);
   const owner = local ?? catalog.mirrored(key);
   if (owner === undefined) return undefined;
   const found = portOf(owner.ports, port);
   if (found === undefined) return NOT_FOUND;
-  return service(owner, found, false, [
-    "cluster" in owner ? remoteGroup(owner, port, catalog) : localGroup(key, port, catalog),
-  ]);
+  const groups = ["cluster" in owner ? remoteGroup(owner, port, catalog) : localGroup(key, port, catalog)];
+  return service(owner, found, false, groups, rulesOf(catalog.routes(key)?.service, port, client));
 }
 
 /** Own cluster first, then peers by round trip, then by name (KEP-1645: only what is exported takes part). */
-function resolveClusterset(key: ServiceKey, port: number, catalog: Catalog): Resolution {
+function resolveClusterset(key: ServiceKey, port: number, catalog: Catalog, client: string): Resolution {
   const local = catalog.localService(key);
   const localPort = local?.export?.clusterset === true ? portOf(local.ports, port) : undefined;
   const remotes = catalog
@@ -58,14 +73,22 @@ function resolveClusterset(key: ServiceKey, port: number, catalog: Catalog): Res
   const owner = localPort !== undefined ? local : first;
   const ownerPort = localPort ?? (first === undefined ? undefined : portOf(first.ports, port));
   if (owner === undefined || ownerPort === undefined) return NOT_FOUND;
-  return service(owner, ownerPort, true, groups);
+  return service(owner, ownerPort, true, groups, rulesOf(catalog.routes(key)?.clusterset, port, client));
 }
 
-function resolveAddress(address: string, port: number, catalog: Catalog): Resolution {
+/** A Service's address, a mirror's, a clusterset name's, or a Pod's, to which routes and settings do not apply. */
+function resolveAddress(address: string, port: number, catalog: Catalog, client: string): Resolution {
   const byClusterIp = catalog.serviceByClusterIp(address);
-  if (byClusterIp !== undefined) return resolveService(byClusterIp, port, catalog) ?? NOT_FOUND;
+  if (byClusterIp !== undefined) return resolveService(byClusterIp, port, catalog, client) ?? NOT_FOUND;
+  const virtual = catalog.virtualAddress(address);
+  if (virtual !== undefined) {
+    const key = serviceKey(virtual.namespace, virtual.name);
+    if (virtual.of === "clusterset") return resolveClusterset(key, port, catalog, client);
+    return resolveService(key, port, catalog, client) ?? NOT_FOUND;
+  }
   for (const key of catalog.servicesAt(address)) {
-    const endpoints = catalog.localEndpoints(key)?.endpoints.filter((e) => e.address === address) ?? [];
+    const endpoints =
+      catalog.localEndpoints(key)?.endpoints.filter((e) => canonicalAddress(e.address) === address) ?? [];
     for (const endpoint of endpoints) {
       const ports = Object.entries(endpoint.ports).find(([, target]) => target === port);
       const local = catalog.localService(key);
@@ -78,18 +101,28 @@ function resolveAddress(address: string, port: number, catalog: Catalog): Resolu
         gateways: [],
         endpoints: [localEndpoint(endpoint, port)],
       };
-      return service(local, found, false, [group]);
+      const { namespace, name } = local;
+      return service({ namespace, name }, found, false, [group], []);
     }
   }
   return EXTERNAL;
 }
 
+/** The rules of `set` for a port and a client: those of its namespace in place of those for all. */
+function rulesOf(set: RouteSet | undefined, port: number, client: string): readonly RouteRule[] {
+  if (set === undefined) return [];
+  const rules = Object.hasOwn(set.consumers, client) ? set.consumers[client] : set.producer;
+  return (rules ?? []).filter(({ ports }) => ports.length === 0 || ports.includes(port)).map(({ rule }) => rule);
+}
+
 function service(
-  owner: { readonly namespace: string; readonly name: string },
+  owner: { readonly namespace: string; readonly name: string; readonly settings?: ServiceSettings },
   port: ServicePort,
   federated: boolean,
   groups: readonly Group[],
+  routes: readonly RouteRule[],
 ): Resolution {
+  const { timeouts, retry, affinitySeconds = 0, preferZone = false, maxConnectionAgeMs = 0 } = owner.settings ?? {};
   const appProtocol = port.appProtocol === "" && OPAQUE_PORTS.has(port.port) ? "opaque" : port.appProtocol;
   return {
     kind: "service",
@@ -99,6 +132,17 @@ function service(
     appProtocol,
     federated,
     groups,
+    // What a rule does not say the service may.
+    routes: routes.map((rule) => ({
+      ...rule,
+      ...(rule.timeouts === undefined ? {} : { timeouts: { ...timeouts, ...rule.timeouts } }),
+      ...(rule.retry === undefined ? {} : { retry: { ...retry, ...rule.retry } }),
+    })),
+    ...(timeouts === undefined ? {} : { timeouts }),
+    ...(retry === undefined ? {} : { retry }),
+    affinitySeconds,
+    preferZone,
+    maxConnectionAgeMs,
   };
 }
 
