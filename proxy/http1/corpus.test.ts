@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { NEXT, REQUESTS, type RequestCase } from "../../test/corpus/http1-requests.ts";
+import { verdictPage } from "../../test/corpus/verdict-page.ts";
 import { Wire } from "../../test/support/http1-wire.ts";
 
 /** Past every limit in time. */
@@ -96,5 +98,10 @@ describe("HTTP/1 requests of the corpus", () => {
           "octet by octet",
         );
     }
+  });
+
+  it("are told in docs/http1-verdicts.md", () => {
+    const page = readFileSync(new URL("../../docs/http1-verdicts.md", import.meta.url), "utf8");
+    assert.equal(page, verdictPage(), "Run node scripts/http1-verdicts.mjs.");
   });
 });
