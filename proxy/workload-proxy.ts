@@ -12,6 +12,7 @@ import type { Listener, Transport } from "../transport/transport.ts";
 import { Detections } from "./detect/detections.ts";
 import { ConnectionPool } from "./http1/connection-pool.ts";
 import { createEngine, DEFAULT_LIMITS, type Engine, type ServerLimits } from "./http1/engine.ts";
+import { Http2Pool } from "./http2/http2-pool.ts";
 import { Admission } from "./inbound/admission.ts";
 import { listenInbound } from "./inbound/inbound-listener.ts";
 import { MeshTls } from "./mesh-tls.ts";
@@ -20,6 +21,7 @@ import { Metrics } from "./observe/metrics.ts";
 import { addMetrics } from "./observe/metrics-text.ts";
 import { addGauges, configView } from "./observe/proxy-state.ts";
 import { DiscoveryClient } from "./outbound/discovery-client.ts";
+import { http2Server } from "./outbound/http2-handler.ts";
 import { listenOutbound } from "./outbound/outbound-listener.ts";
 import { ServiceTable } from "./outbound/service-table.ts";
 
@@ -239,33 +241,37 @@ export class WorkloadProxy {
     const outboundEngine = createEngine({ clock, log, transport, limits });
     const inboundEngine = createEngine({ clock, log, transport, limits: { ...limits, idleMs: INBOUND_IDLE_MS } });
     const engines = [outboundEngine, inboundEngine];
-    const appPools = new Map<number, ConnectionPool>();
-    const pool = (port: number): ConnectionPool => {
+    const appPools = new Map<number, { readonly http1: ConnectionPool; readonly http2: Http2Pool }>();
+    const pools = (port: number) => {
       const known = appPools.get(port);
       if (known !== undefined) return known;
-      const made = new ConnectionPool(clock);
+      const made = { http1: new ConnectionPool(clock), http2: new Http2Pool() };
       appPools.set(port, made);
       return made;
     };
     this.#undo.push(() => {
       for (const engine of engines) cut(engine);
-      for (const apps of appPools.values()) apps.destroy();
+      for (const { http1, http2 } of appPools.values()) {
+        http1.destroy();
+        http2.destroy();
+      }
     });
+    const deps = {
+      engine: outboundEngine,
+      transport,
+      tls,
+      clock,
+      random,
+      services,
+      metrics,
+      connectMs: limits.connectMs,
+      handshakeMs: limits.handshakeMs,
+      detections: new Detections("outbound", metrics, log),
+      detectMs: limits.detectMs,
+      unknownRow: metrics.row({ direction: "outbound", authority: "", peer: "", cluster: "" }),
+    };
     const outbound = await listenOutbound(
-      {
-        engine: outboundEngine,
-        transport,
-        tls,
-        clock,
-        random,
-        services,
-        metrics,
-        connectMs: limits.connectMs,
-        handshakeMs: limits.handshakeMs,
-        detections: new Detections("outbound", metrics, log),
-        detectMs: limits.detectMs,
-        unknownRow: metrics.row({ direction: "outbound", authority: "", peer: "", cluster: "" }),
-      },
+      { ...deps, serveHttp2: http2Server(deps) },
       listen.outboundHost ?? listen.host,
       listen.outboundPort,
     );
@@ -281,7 +287,8 @@ export class WorkloadProxy {
       admission: rules,
       appHost: app.host,
       connectMs: limits.connectMs,
-      pool,
+      pool: (port) => pools(port).http1,
+      http2Pool: (port) => pools(port).http2,
       host: listen.host,
       port: listen.inboundPort,
       prefaceMs: limits.prefaceMs,
@@ -292,7 +299,10 @@ export class WorkloadProxy {
     this.#undo.push(
       every(clock, SWEEP_MS, () => {
         services.sweep();
-        for (const apps of appPools.values()) apps.sweep();
+        for (const { http1, http2 } of appPools.values()) {
+          http1.sweep();
+          http2.sweep();
+        }
       }),
     );
     return { rules, serving: { engines, outbound, inbound } };

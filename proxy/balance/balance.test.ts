@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ManualClock } from "../../core/clock.ts";
 import { seededRandom } from "../../core/random.ts";
 import { ConnectionPool } from "../http1/connection-pool.ts";
+import { Http2Pool } from "../http2/http2-pool.ts";
 import { admit, createBreaker, fail } from "../resilience/breaker.ts";
 import type { Endpoint, EndpointSpec, GatewayTarget } from "./endpoint.ts";
 import { createLoad, loadOf, observe } from "./peak-ewma.ts";
@@ -112,6 +113,7 @@ describe("Service.choose()", () => {
         breaker: createBreaker(),
         pool: new ConnectionPool(clock),
         mux: undefined,
+        http2: new Http2Pool(),
         row: 0,
       }),
     });

@@ -1,5 +1,6 @@
 import type { MuxPool } from "../../transport/mux/mux-pool.ts";
 import type { ConnectionPool } from "../http1/connection-pool.ts";
+import type { Http2Pool } from "../http2/http2-pool.ts";
 import type { Breaker } from "../resilience/breaker.ts";
 import type { Load } from "./peak-ewma.ts";
 
@@ -38,6 +39,7 @@ export interface Endpoint {
   readonly pool: ConnectionPool;
   /** What carries the connections of `pool` to its proxy; undefined where they go on their own. Closed by the pool. */
   readonly mux: MuxPool<Blame> | undefined;
+  readonly http2: Http2Pool;
   /** Row of its metrics. */
   readonly row: number;
 }

@@ -90,16 +90,19 @@ export class Service {
       group.ready = group.endpoints.filter((endpoint) => readiness.get(endpoint) === true);
       return group;
     });
-    for (const endpoint of known.values()) endpoint.pool.close();
+    for (const endpoint of known.values()) closePools(endpoint);
   }
 
   /** Drops connections; the service is forgotten. */
   close(): void {
-    for (const group of this.#groups) for (const endpoint of group.endpoints) endpoint.pool.close();
+    for (const group of this.#groups) for (const endpoint of group.endpoints) closePools(endpoint);
   }
 
   destroy(): void {
-    for (const group of this.#groups) for (const endpoint of group.endpoints) endpoint.pool.destroy();
+    for (const { pool, http2 } of this.#groups.flatMap((group) => group.endpoints)) {
+      pool.destroy();
+      http2.destroy();
+    }
   }
 
   /** For a log: what of each group could take a request; bounded. */
@@ -219,4 +222,9 @@ function allWell(group: Group): boolean {
   if (group.ready.length === 0 || group.ready.length !== group.endpoints.length) return false;
   for (const endpoint of group.ready) if (endpoint.breaker.state !== "closed") return false;
   return true;
+}
+
+function closePools({ pool, http2 }: Endpoint): void {
+  pool.close();
+  http2.close();
 }

@@ -5,12 +5,15 @@ import { WheelTimer } from "../../transport/timer-wheel.ts";
 import type { Listener } from "../../transport/transport.ts";
 import { ServerConnection } from "../http1/server-connection.ts";
 import { splice } from "../http1/splice.ts";
+import { createHttp2Engine, type Http2Engine } from "../http2/engine.ts";
+import { Exchanges, Http2ServerConnection } from "../http2/server-connection.ts";
 import type { MeshTls } from "../mesh-tls.ts";
 import { countMux } from "../observe/metrics.ts";
-import { HTTP1, MESH_ALPN, MUX_HTTP1, OPAQUE, PREFACE_BYTES, type Preface, readPreface } from "../preface.ts";
-import { addedFields, type InboundDeps, InboundHandler, type InboundState } from "./inbound-handler.ts";
+import { HTTP1, HTTP2, MESH_ALPN, MUX_HTTP1, OPAQUE, PREFACE_BYTES, type Preface, readPreface } from "../preface.ts";
+import { type Http2InboundDeps, Http2InboundHandler } from "./http2-handler.ts";
+import { addedFields, InboundHandler, type InboundState } from "./inbound-handler.ts";
 
-export interface InboundListenerDeps extends InboundDeps {
+export interface InboundListenerDeps extends Http2InboundDeps {
   readonly tls: MeshTls;
   readonly host: string;
   readonly port: number;
@@ -26,6 +29,7 @@ const MAX_EARLY_BYTES = 131_072;
 export async function listenInbound(deps: InboundListenerDeps): Promise<Listener> {
   const { transport, tls, engine } = deps;
   const handler = new InboundHandler(deps);
+  const http2 = createHttp2Engine(engine);
   return await transport.listenTls(
     {
       host: deps.host,
@@ -39,7 +43,7 @@ export async function listenInbound(deps: InboundListenerDeps): Promise<Listener
         engine.log.debug("inbound.handshake.refused", { code: error.code, error: error.message, remoteAddress });
       },
     },
-    (stream, peer) => new Greeting(stream, peer.verified, deps, handler),
+    (stream, peer) => new Greeting(stream, peer.verified, deps, handler, http2),
   );
 }
 
@@ -50,18 +54,26 @@ class Greeting implements ByteStreamUser {
   readonly #trustDomain: TrustDomain;
   readonly #deps: InboundListenerDeps;
   readonly #handler: InboundHandler;
+  readonly #http2: Http2Engine;
   readonly #timer: WheelTimer;
   #early: Buffer = Buffer.alloc(0);
   #preface: Preface | undefined;
   #stopWaiting: (() => void) | undefined;
   #ended = false;
 
-  constructor(stream: ByteStream, peer: Identity, deps: InboundListenerDeps, handler: InboundHandler) {
+  constructor(
+    stream: ByteStream,
+    peer: Identity,
+    deps: InboundListenerDeps,
+    handler: InboundHandler,
+    http2: Http2Engine,
+  ) {
     this.#stream = stream;
     this.#peer = peer;
     this.#trustDomain = identityParts(peer).trustDomain;
     this.#deps = deps;
     this.#handler = handler;
+    this.#http2 = http2;
     this.#timer = new WheelTimer(() => this.#expired());
     deps.engine.connections.add(this);
     deps.transport.wheel.arm(this.#timer, deps.prefaceMs);
@@ -123,6 +135,9 @@ class Greeting implements ByteStreamUser {
       case MUX_HTTP1:
         this.#passOn(this.#serveMux(port, row));
         return;
+      case HTTP2:
+        this.#passOn(this.#serveHttp2(port, row));
+        return;
       case OPAQUE:
         metrics.opened(row);
         this.#serveOpaque(port, row);
@@ -130,6 +145,16 @@ class Greeting implements ByteStreamUser {
       default:
         protocol satisfies never;
     }
+  }
+
+  #serveHttp2(port: number, row: number): ByteStreamUser {
+    const peer = { identity: this.#peer, trustDomain: this.#trustDomain, port, row };
+    const handler = new Http2InboundHandler(this.#deps, this.#http2, peer);
+    const connection = new Http2ServerConnection(this.#stream, new Exchanges(this.#http2, handler));
+    const { metrics } = this.#deps;
+    metrics.opened(row);
+    connection.onGone = () => metrics.closed(row);
+    return connection;
   }
 
   /** The stream goes on with `user`, which is given what came already. */

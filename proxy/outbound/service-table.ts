@@ -6,6 +6,7 @@ import type { Blame, Endpoint, EndpointSpec, GatewayTarget, Group } from "../bal
 import { createLoad } from "../balance/peak-ewma.ts";
 import { type LinkTable, Service, type ServiceDeps, type ServiceSpec } from "../balance/service.ts";
 import { ConnectionPool } from "../http1/connection-pool.ts";
+import { Http2Pool } from "../http2/http2-pool.ts";
 import { countMux, type Metrics } from "../observe/metrics.ts";
 import { createBreaker } from "../resilience/breaker.ts";
 
@@ -66,6 +67,7 @@ export class ServiceTable {
           breaker: createBreaker(),
           pool: new ConnectionPool(clock, mux),
           mux,
+          http2: new Http2Pool(),
           row: metrics.row({ direction: "outbound", authority, peer: spec.identity, cluster: group.cluster }),
         };
       },
@@ -155,7 +157,10 @@ export class ServiceTable {
       if (!service.spec.federated) continue;
       for (const group of service.groups) {
         if (!died.has(group.cluster)) continue;
-        for (const endpoint of group.endpoints) endpoint.pool.abandonBusy();
+        for (const { pool, http2 } of group.endpoints) {
+          pool.abandonBusy();
+          http2.abandonBusy();
+        }
       }
     }
   }
@@ -165,7 +170,12 @@ export class ServiceTable {
     const nowMs = this.#options.clock.nowMs();
     for (const entry of [...this.#entries.values()]) {
       if (entry.waiters.size === 0 && nowMs - entry.lastUsedMs >= IDLE_MS && !busy(entry)) this.#forget(entry);
-      else for (const endpoint of endpointsOf(entry)) endpoint.pool.sweep();
+      else {
+        for (const { pool, http2 } of endpointsOf(entry)) {
+          pool.sweep();
+          http2.sweep();
+        }
+      }
     }
     const used = new Set([...this.services()].flatMap((service) => service.groups.flatMap((group) => group.gateways)));
     for (const [key, gateway] of this.#gateways) if (!used.has(gateway)) this.#gateways.delete(key);

@@ -235,12 +235,19 @@ export class Tries<R extends OutboundRequest> {
     return retryOf({ failure, code, idempotent, replayable, attempts, retriesLeft });
   }
 
-  /** The answer's head is going out; `good` as far as it says whether the endpoint works. */
-  answered(request: R, good: boolean): void {
-    const { endpoint, tryStartMs, refusal } = request.state;
+  /** The answer's head is going out; `good` as far as it says whether the endpoint works. Undefined: `judged` will. */
+  answered(request: R, good: boolean | undefined): void {
+    const { endpoint, tryStartMs } = request.state;
     if (endpoint === undefined) return;
     const nowMs = this.#deps.clock.nowMs();
     observe(endpoint.load, nowMs - tryStartMs, nowMs);
+    if (good !== undefined) this.judged(request, good);
+  }
+
+  /** Whether the endpoint works is known only now: by the end of the answer. */
+  judged({ state }: R, good: boolean): void {
+    const { endpoint, refusal } = state;
+    if (endpoint === undefined) return;
     if (good) succeed(endpoint.breaker);
     else this.#blame(endpoint, refusal !== undefined && neverDelivered({ failure: "refused", code: refusal }));
   }

@@ -1,0 +1,43 @@
+import type { Engine } from "../http1/engine.ts";
+import type { Field } from "./hpack/field.ts";
+import { Outputs } from "./outputs.ts";
+
+export interface Http2Limits {
+  /** Of a header list, as RFC 9113 section 6.5.2 counts it. */
+  readonly maxListBytes: number;
+  readonly maxFields: number;
+  /** Streams that a client may have open on a connection. */
+  readonly maxStreams: number;
+  /** Without a byte from the peer while streams are open, until it is pinged. */
+  readonly pingAfterMs: number;
+  /** For the answer to that. */
+  readonly pingMs: number;
+  /** Client connections without a stream. */
+  readonly idleMs: number;
+  /** Client connections take no new streams after this. */
+  readonly maxAgeMs: number;
+}
+
+export const DEFAULT_HTTP2_LIMITS: Http2Limits = {
+  maxListBytes: 65_536,
+  maxFields: 200,
+  maxStreams: 250,
+  pingAfterMs: 10_000,
+  pingMs: 10_000,
+  idleMs: 60_000,
+  maxAgeMs: 600_000,
+};
+
+/** What the HTTP/2 connections of one side share. */
+export interface Http2Engine {
+  /** With deadlines and held bytes as for HTTP/1.1, and the connections that drain and close with it. */
+  readonly base: Engine;
+  readonly limits: Http2Limits;
+  readonly outputs: Outputs;
+  /** For header lists that are passed on at once. */
+  readonly fields: Field[];
+}
+
+export function createHttp2Engine(base: Engine, limits: Partial<Http2Limits> = {}): Http2Engine {
+  return { base, limits: { ...DEFAULT_HTTP2_LIMITS, ...limits }, outputs: new Outputs(), fields: [] };
+}

@@ -1,0 +1,54 @@
+export const GRPC_CANCELLED = 1;
+export const GRPC_UNKNOWN = 2;
+export const GRPC_INTERNAL = 13;
+export const GRPC_UNAVAILABLE = 14;
+
+/** The gRPC status of an HTTP status that bears none (gRPC's http-grpc-status-mapping.md). */
+export function grpcStatusOfHttp(status: number): number {
+  switch (status) {
+    case 400:
+    case 431:
+      return GRPC_INTERNAL;
+    case 401:
+      return 16;
+    case 403:
+      return 7;
+    case 404:
+      return 12;
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+    case 408:
+      return GRPC_UNAVAILABLE;
+    default:
+      return GRPC_UNKNOWN;
+  }
+}
+
+/** The gRPC status of a stream that was reset (gRPC's PROTOCOL-HTTP2.md, "Errors"). */
+export function grpcStatusOfReset(code: number): number {
+  switch (code) {
+    case 7:
+      return GRPC_UNAVAILABLE;
+    case 8:
+      return GRPC_CANCELLED;
+    case 11:
+      return 8;
+    case 12:
+      return 7;
+    default:
+      return GRPC_INTERNAL;
+  }
+}
+
+/** `text` as grpc-message wants it: UTF-8, percent-encoded but for printable ASCII. */
+export function grpcMessage(text: string): string {
+  return [...Buffer.from(text, "utf8")]
+    .map((byte) =>
+      byte >= 0x20 && byte < 0x7f && byte !== 0x25
+        ? String.fromCharCode(byte)
+        : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`,
+    )
+    .join("");
+}

@@ -1,0 +1,110 @@
+import type { Http2ClientConnection, Http2Owner } from "./client-connection.ts";
+
+/** Connections that are being made to one endpoint at a time; a handshake serves many requests. */
+const MAX_DIALS = 8;
+/** Requests that wait for one connection before another one is made. */
+const WAITING_PER_DIAL = 100;
+
+/** HTTP/2 connections to one endpoint. As few as the endpoint's limit on streams allows: the busier, the cheaper. */
+export class Http2Pool implements Http2Owner {
+  readonly #connections: Http2ClientConnection[] = [];
+  #dials = 0;
+  #waiting: (() => void)[] = [];
+  #wakeDue = false;
+  #closed = false;
+
+  get connections(): number {
+    return this.#connections.length;
+  }
+
+  /** Streams that are open. */
+  get streams(): number {
+    return this.#connections.reduce((sum, { streams }) => sum + streams.size, 0);
+  }
+
+  /** A connection that takes another stream now. */
+  acquire(): Http2ClientConnection | undefined {
+    for (const connection of this.#connections) if (connection.room > 0) return connection;
+    return undefined;
+  }
+
+  /** Whether another connection may be made now. */
+  get mayDial(): boolean {
+    if (this.#dials === 0 || this.#closed) return true;
+    return this.#dials < MAX_DIALS && this.#waiting.length >= WAITING_PER_DIAL * this.#dials;
+  }
+
+  /** A connection is being made; the returned function says, once, that it is made or will not be. */
+  dialBegins(): () => void {
+    this.#dials++;
+    let open = true;
+    return () => {
+      if (!open) return;
+      open = false;
+      this.#dials--;
+      this.#wakeSoon();
+    };
+  }
+
+  /** Calls `again` once when a connection may be had or made; the returned function gives up waiting. */
+  wait(again: () => void): () => void {
+    this.#waiting.push(again);
+    return () => {
+      const index = this.#waiting.indexOf(again);
+      if (index >= 0) this.#waiting.splice(index, 1);
+    };
+  }
+
+  add(connection: Http2ClientConnection): void {
+    this.#connections.push(connection);
+  }
+
+  roomy(): void {
+    if (this.#waiting.length > 0) this.#wakeSoon();
+  }
+
+  gone(connection: Http2ClientConnection): void {
+    const index = this.#connections.indexOf(connection);
+    if (index >= 0) this.#connections.splice(index, 1);
+    this.#wakeSoon();
+  }
+
+  /** After the current callback, so that nobody is served in the middle of another's exchange. */
+  #wakeSoon(): void {
+    if (this.#wakeDue || this.#waiting.length === 0) return;
+    this.#wakeDue = true;
+    queueMicrotask(() => {
+      this.#wakeDue = false;
+      const room = this.#connections.reduce((sum, connection) => sum + connection.room, 0);
+      // With nobody dialling, one that finds no room dials for the others.
+      const count = this.#closed ? this.#waiting.length : room + (this.#dials === 0 ? 1 : 0);
+      for (const again of this.#waiting.splice(0, count)) again();
+    });
+  }
+
+  /** Takes connections out of use that are too old; they end with their last stream. */
+  sweep(): void {
+    for (const connection of [...this.#connections]) if (connection.tooOld) connection.retire();
+  }
+
+  /** Fails requests that have no answer yet and may be sent again: the link died. */
+  abandonBusy(): void {
+    for (const connection of this.#connections) {
+      for (const stream of [...connection.streams.values()]) stream.user.abandon(stream);
+    }
+  }
+
+  /** The endpoint is gone: connections end with their last stream. */
+  close(): void {
+    this.#closed = true;
+    for (const connection of [...this.#connections]) connection.retire();
+    this.#wakeSoon();
+  }
+
+  /** Drops everything. */
+  destroy(): void {
+    this.#closed = true;
+    for (const connection of [...this.#connections]) connection.destroy();
+    this.#wakeSoon();
+  }
+}

@@ -1,0 +1,41 @@
+import type { Refusal } from "../http1/engine.ts";
+import { GRPC_UNAVAILABLE, grpcMessage, grpcStatusOfHttp } from "./grpc-status.ts";
+import { type Field, field } from "./hpack/field.ts";
+
+const OK_STATUS = field(":status", "200");
+const GRPC_TYPE = field("content-type", "application/grpc");
+const TEXT_TYPE = field("content-type", "text/plain; charset=utf-8");
+
+/** The text that goes with a refusal. */
+export function refusalBody({ code, message }: Refusal): Buffer {
+  return Buffer.from(`${code}: ${message}\n`, "utf8");
+}
+
+/** An answer of our own; for gRPC it is all in the header list (trailers-only). */
+export function refusalFields(refusal: Refusal, bodyBytes: number): Field[] {
+  return [
+    field(":status", String(refusal.status)),
+    TEXT_TYPE,
+    field("content-length", String(bodyBytes)),
+    field("x-causeway-error", refusal.code),
+  ];
+}
+
+export function grpcRefusalFields(refusal: Refusal): Field[] {
+  return [
+    OK_STATUS,
+    GRPC_TYPE,
+    field("grpc-status", String(grpcStatusOfHttp(refusal.status))),
+    field("grpc-message", grpcMessage(`${refusal.code}: ${refusal.message}`)),
+    field("x-causeway-error", refusal.code),
+  ];
+}
+
+/** Trailers for a gRPC answer that was cut off. */
+export function grpcLostFields(): Field[] {
+  return [
+    field("grpc-status", String(GRPC_UNAVAILABLE)),
+    field("grpc-message", "PROXY_RESET: The connection ended before the answer did."),
+    field("x-causeway-error", "PROXY_RESET"),
+  ];
+}
