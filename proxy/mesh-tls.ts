@@ -74,7 +74,20 @@ export class MeshTls {
    * @throws MeshError as judgePeer, and IDENTITY_UNEXPECTED
    */
   verify(chain: readonly Buffer[], socket: TLSSocket, expected?: Identity): Identity {
-    const leaf = peerLeaf(socket) ?? chain[0];
+    return this.#judge(peerLeaf(socket) ?? chain[0], chain, expected);
+  }
+
+  /** The same for a peer within the process, which shows its chain, leaf first, without TLS. */
+  verifyNeighbour(chain: readonly Buffer[], expected?: Identity): Identity {
+    return this.#judge(chain[0], chain, expected);
+  }
+
+  /** What this side shows, leaf first, DER. */
+  get chain(): readonly Buffer[] {
+    return this.#source.svid.chain.map(({ raw }) => raw);
+  }
+
+  #judge(leaf: Buffer | undefined, chain: readonly Buffer[], expected: Identity | undefined): Identity {
     if (leaf === undefined) {
       throw new MeshError("CERTIFICATE_INVALID", "Cannot accept peer: it shows no certificate.");
     }

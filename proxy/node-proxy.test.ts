@@ -69,6 +69,14 @@ describe("NodeProxy", () => {
     assert.equal(asWeb.body, "for spiffe://east.mesh/ns/shop/sa/web");
   });
 
+  it("needs no socket between two of its workloads", async () => {
+    await ask(node.workloads.get("shop/client-0")?.outboundPort ?? 0, "web.shop:80");
+    const text = await page(node, "/metrics");
+    assert.match(text, /\noutbound_hop_total\{workload_namespace="shop",workload_pod="client-0"\} [1-9]/);
+    // What the inbound side counts is the same as over TLS: who called.
+    assert.match(text, /\nrequest_total\{[^}]*workload_pod="web-0",direction="inbound"[^}]*sa\/client"/);
+  });
+
   it("labels metrics with the workload, each metric named once", async () => {
     const text = await page(node, "/metrics");
     assert.match(text, /\nrequest_total\{workload_namespace="shop",workload_pod="client-0",direction="outbound"/);

@@ -5,6 +5,7 @@ import { asMeshError } from "../core/errors.ts";
 import { createTransport } from "../transport/create-transport.ts";
 import { MuxContext } from "../transport/mux/mux-context.ts";
 import type { Transport } from "../transport/transport.ts";
+import { Hops } from "./hops.ts";
 import type { AdminServer } from "./observe/admin-server.ts";
 import { escapeLabel } from "./observe/families.ts";
 import { ADMIN_DRAIN_MS, listenProxyAdmin } from "./observe/proxy-admin.ts";
@@ -85,6 +86,7 @@ export class NodeProxy {
   readonly #deps: ProxyDeps;
   readonly #transport: Transport;
   readonly #mux: MuxContext;
+  readonly #hops = new Hops();
   readonly #served = new Map<WorkloadName, Served>();
   /** Workloads that were taken away and still drain. */
   readonly #leaving = new Set<Promise<void>>();
@@ -129,7 +131,13 @@ export class NodeProxy {
       if (options !== undefined && isDeepStrictEqual(options, served.options)) byName.delete(name);
       else this.#take(name, served);
     }
-    const deps = { ...this.#deps, transport: this.#transport, mux: this.#mux, reservedPorts: [this.adminPort] };
+    const deps = {
+      ...this.#deps,
+      transport: this.#transport,
+      mux: this.#mux,
+      hops: this.#hops,
+      reservedPorts: [this.adminPort],
+    };
     for (const [name, options] of byName) this.#served.set(name, new Served(options, deps));
   }
 

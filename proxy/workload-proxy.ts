@@ -10,6 +10,7 @@ import { startWorkloadIdentity, type WorkloadIdentity } from "../identity/worklo
 import type { MuxContext } from "../transport/mux/mux-context.ts";
 import type { Listener, Transport } from "../transport/transport.ts";
 import { Detections } from "./detect/detections.ts";
+import type { Hops } from "./hops.ts";
 import { ConnectionPool } from "./http1/connection-pool.ts";
 import { createEngine, DEFAULT_LIMITS, type Engine, type ServerLimits } from "./http1/engine.ts";
 import { Http2Pool } from "./http2/http2-pool.ts";
@@ -78,6 +79,8 @@ export interface WorkloadDeps {
   readonly transport: Transport;
   /** Of the process. */
   readonly mux: MuxContext;
+  /** Of the process, where it serves more than one. */
+  readonly hops?: Hops;
   /** Ports of the process itself, which nobody is forwarded to. */
   readonly reservedPorts: readonly number[];
   /** Closes it. */
@@ -116,7 +119,12 @@ export class WorkloadProxy {
   #discovery: DiscoveryClient | undefined;
   #certified: WorkloadIdentity | undefined;
   #serving:
-    | { readonly engines: readonly Engine[]; readonly outbound: Listener; readonly inbound: Listener }
+    | {
+        readonly engines: readonly Engine[];
+        readonly outbound: Listener;
+        readonly inbound: Listener;
+        readonly leave: () => void;
+      }
     | undefined;
   #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -233,7 +241,7 @@ export class WorkloadProxy {
   }
 
   async #listen(tls: MeshTls) {
-    const { clock, random, log, transport, mux, reservedPorts } = this.#deps;
+    const { clock, random, log, transport, mux, hops, reservedPorts } = this.#deps;
     const { listen, app, trustDomain } = this.#options;
     const limits = this.#limits;
     const metrics = this.#metrics;
@@ -266,6 +274,8 @@ export class WorkloadProxy {
       metrics,
       connectMs: limits.connectMs,
       handshakeMs: limits.handshakeMs,
+      hops,
+      log,
       detections: new Detections("outbound", metrics, log),
       detectMs: limits.detectMs,
       unknownRow: metrics.row({ direction: "outbound", authority: "", peer: "", cluster: "" }),
@@ -295,6 +305,14 @@ export class WorkloadProxy {
       stateMs: limits.admissionMs,
     });
     this.#undo.push(() => inbound.close());
+    const neighbour = {
+      get chain() {
+        return tls.chain;
+      },
+      accept: inbound.accept,
+    };
+    const leave = hops?.add(listen.host, inbound.port, neighbour) ?? (() => {});
+    this.#undo.push(leave);
     rules.reserve(inbound.port);
     this.#undo.push(
       every(clock, SWEEP_MS, () => {
@@ -305,7 +323,7 @@ export class WorkloadProxy {
         }
       }),
     );
-    return { rules, serving: { engines, outbound, inbound } };
+    return { rules, serving: { engines, outbound, inbound, leave } };
   }
 
   /** Accepts nothing more, lets what is under way end with `connection: close`; what is left at the deadline is cut. */
@@ -317,7 +335,8 @@ export class WorkloadProxy {
   async #drain(deadlineMs: number): Promise<void> {
     const { clock } = this.#deps;
     if (this.#serving === undefined) return;
-    const { engines, outbound, inbound } = this.#serving;
+    const { engines, outbound, inbound, leave } = this.#serving;
+    leave();
     await Promise.all([outbound.close(), inbound.close()]);
     for (const engine of engines) engine.draining = true;
     for (const engine of engines) for (const connection of [...engine.connections]) connection.drain();

@@ -25,12 +25,17 @@ export interface InboundListenerDeps extends Http2InboundDeps {
 
 const MAX_EARLY_BYTES = 131_072;
 
+export interface InboundListener extends Listener {
+  /** Takes a connection of a neighbour in this process, which shows its chain. @throws MeshError to refuse it */
+  accept(stream: ByteStream, chain: readonly Buffer[]): ByteStreamUser;
+}
+
 /** Accepts mTLS from other proxies and passes what they are let to the app. @throws MeshError PORT_IN_USE */
-export async function listenInbound(deps: InboundListenerDeps): Promise<Listener> {
+export async function listenInbound(deps: InboundListenerDeps): Promise<InboundListener> {
   const { transport, tls, engine } = deps;
   const handler = new InboundHandler(deps);
   const http2 = createHttp2Engine(engine);
-  return await transport.listenTls(
+  const listener = await transport.listenTls(
     {
       host: deps.host,
       port: deps.port,
@@ -45,6 +50,10 @@ export async function listenInbound(deps: InboundListenerDeps): Promise<Listener
     },
     (stream, peer) => new Greeting(stream, peer.verified, deps, handler, http2),
   );
+  return Object.assign(listener, {
+    accept: (stream: ByteStream, chain: readonly Buffer[]) =>
+      new Greeting(stream, tls.verifyNeighbour(chain), deps, handler, http2),
+  });
 }
 
 /** A connection until its preface is read and judged. */

@@ -1,13 +1,17 @@
 import type { Clock } from "../../core/clock.ts";
 import { asMeshError, type MeshError } from "../../core/errors.ts";
 import { parseIdentity, parseTrustDomain } from "../../core/identity.ts";
+import type { Log } from "../../core/log.ts";
 import type { Random } from "../../core/random.ts";
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
+import { createPair } from "../../transport/pair-stream.ts";
 import type { CancelConnect, Transport } from "../../transport/transport.ts";
 import type { Blame, Endpoint, GatewayTarget } from "../balance/endpoint.ts";
 import { observe } from "../balance/peak-ewma.ts";
 import type { Service } from "../balance/service.ts";
+import type { Hops, Neighbour } from "../hops.ts";
 import type { MeshTls } from "../mesh-tls.ts";
+import type { Metrics } from "../observe/metrics.ts";
 import { HTTP1, MESH_ALPN, MUX_HTTP1, type PrefaceProtocol, writePreface } from "../preface.ts";
 import { admit, fail, release, succeed } from "../resilience/breaker.ts";
 
@@ -20,11 +24,16 @@ export interface DialDeps {
   readonly connectMs: number;
   /** TCP and handshake together: a burst of handshakes may keep a busy machine for long. */
   readonly handshakeMs: number;
+  /** Workloads of this process; undefined where there is but one. */
+  readonly hops: Hops | undefined;
+  readonly log: Log;
+  readonly metrics: Metrics;
 }
 
 /**
  * Opens a connection on which `protocol` can be spoken to the app behind `endpoint`: plain, mTLS to its proxy, or
- * mTLS through a gateway of its group, with the preface sent; for HTTP/1.1 one of many that share such a connection.
+ * mTLS through a gateway of its group, with the preface sent; for HTTP/1.1 one of many that share such a connection;
+ * within the process where the endpoint's proxy is here.
  * The callee becomes the stream's user. One of the callbacks runs, later.
  */
 export function dial(
@@ -43,6 +52,8 @@ export function dial(
       (error) => onFailure(error, "endpoint"),
     );
   }
+  const neighbour = routeName === "" ? deps.hops?.find(address, proxyPort) : undefined;
+  if (neighbour !== undefined) return hop(deps, neighbour, endpoint, protocol, onConnect, onFailure);
   if (protocol === HTTP1 && endpoint.mux?.mayOpen === true) {
     return endpoint.mux.open(
       (onMade, onUnmade) => dialProxy(deps, service, endpoint, MUX_HTTP1, onMade, onUnmade),
@@ -51,6 +62,46 @@ export function dial(
     );
   }
   return dialProxy(deps, service, endpoint, protocol, (stream) => begun(stream, onConnect), onFailure);
+}
+
+const HOP_ADDRESSES = [
+  { address: "", port: 0 },
+  { address: "", port: 0 },
+] as const;
+const HOP_PENDING_BYTES = 4 * 1024 * 1024;
+
+/** A connection within the process, both sides verified. */
+function hop(
+  { tls, log, metrics }: DialDeps,
+  neighbour: Neighbour,
+  endpoint: Endpoint,
+  protocol: PrefaceProtocol,
+  onConnect: (stream: ByteStream) => void,
+  onFailure: (error: MeshError, blame: Blame) => void,
+): CancelConnect {
+  let cancelled = false;
+  process.nextTick(() => {
+    if (cancelled) return;
+    const { identity, port } = endpoint.spec;
+    const [here, there] = createPair({ log, maxPendingBytes: HOP_PENDING_BYTES, addresses: HOP_ADDRESSES });
+    try {
+      // Says whether the own certificate may still be shown.
+      tls.client(parseTrustDomain(endpoint.group.trustDomain));
+      tls.verifyNeighbour(neighbour.chain, parseIdentity(identity));
+      there.user = neighbour.accept(there, tls.chain);
+    } catch (error) {
+      here.destroy();
+      onFailure(asMeshError(error, "PROXY_CONNECT_FAILED", `connect to ${identity}`), "endpoint");
+      return;
+    }
+    metrics.counter("outbound_hop_total").value++;
+    const preface = writePreface({ protocol, port });
+    here.write(preface, 0, preface.length);
+    onConnect(here);
+  });
+  return () => {
+    cancelled = true;
+  };
 }
 
 function dialProxy(

@@ -23,7 +23,7 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
 
   constructor(deps: OutboundDeps) {
     this.#deps = deps;
-    this.#tries = new Tries({ ...deps, log: deps.engine.log }, this);
+    this.#tries = new Tries(deps, this);
   }
 
   // --- which service

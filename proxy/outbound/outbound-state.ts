@@ -1,7 +1,6 @@
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import type { Detections } from "../detect/detections.ts";
 import type { Engine } from "../http1/engine.ts";
-import type { Metrics } from "../observe/metrics.ts";
 import type { DialDeps } from "./dial.ts";
 import type { Entry, ServiceTable } from "./service-table.ts";
 import { createTryState, type TryState } from "./tries.ts";
@@ -24,7 +23,6 @@ export function createOutboundState(row: number, fixed?: string): OutboundState 
 export interface OutboundDeps extends DialDeps {
   readonly engine: Engine;
   readonly services: ServiceTable;
-  readonly metrics: Metrics;
   /** Row of requests that name no service. */
   readonly unknownRow: number;
   readonly detections: Detections;

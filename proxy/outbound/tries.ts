@@ -1,7 +1,6 @@
 // What a request on its way out goes through, whatever its protocol: which endpoint, a connection to it, and what to
 // do when that does not work.
 import type { MeshError } from "../../core/errors.ts";
-import type { Log } from "../../core/log.ts";
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { CancelConnect } from "../../transport/transport.ts";
 import type { Blame, Endpoint } from "../balance/endpoint.ts";
@@ -9,7 +8,6 @@ import { observe } from "../balance/peak-ewma.ts";
 import type { Service } from "../balance/service.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
 import type { Refusal } from "../http1/engine.ts";
-import type { Metrics } from "../observe/metrics.ts";
 import type { PrefaceProtocol } from "../preface.ts";
 import { admit, fail, release, succeed } from "../resilience/breaker.ts";
 import { deposit, withdraw } from "../resilience/retry-budget.ts";
@@ -95,17 +93,12 @@ export interface RequestProtocol<R extends OutboundRequest> {
   adopt(request: R, endpoint: Endpoint, stream: ByteStream): void;
 }
 
-export interface TriesDeps extends DialDeps {
-  readonly metrics: Metrics;
-  readonly log: Log;
-}
-
 /** The tries of requests of one protocol. Per request: `begin`, `dispatch`, then what came of each try, `finished`. */
 export class Tries<R extends OutboundRequest> {
-  readonly #deps: TriesDeps;
+  readonly #deps: DialDeps;
   readonly #protocol: RequestProtocol<R>;
 
-  constructor(deps: TriesDeps, protocol: RequestProtocol<R>) {
+  constructor(deps: DialDeps, protocol: RequestProtocol<R>) {
     this.#deps = deps;
     this.#protocol = protocol;
   }
