@@ -20,7 +20,7 @@ describe("installManifests()", () => {
     );
     const writes = server.writes;
     const second = await installManifests(server.client());
-    deepEqual(second, { created: [], updated: [], unchanged: first.created });
+    deepEqual(second, { created: [], updated: [], unchanged: first.created, kept: [] });
     equal(server.writes, writes);
   });
 
@@ -33,7 +33,7 @@ describe("installManifests()", () => {
     const { updated, created } = await installManifests(server.client());
     deepEqual([updated, created], [["ClusterRole causeway-mirror"], []]);
     const after = server.object("ClusterRole causeway-mirror") as KubeObject & { rules: unknown[] };
-    equal(after.rules.length, 8);
+    equal(after.rules.length, 10);
     equal(after.metadata.labels?.["theirs"], "stays");
   });
 
@@ -41,7 +41,7 @@ describe("installManifests()", () => {
     const { created } = await installManifests(new FakeServer().client(), { crdsOnly: true });
     deepEqual(
       created.map((name) => name.split(" ")[0]),
-      Array(3).fill("CustomResourceDefinition"),
+      Array(6).fill("CustomResourceDefinition"),
     );
   });
 
@@ -56,6 +56,41 @@ describe("installManifests()", () => {
     deepEqual(updated, []);
     foreign.spec.versions = [{ name: "v2", served: true }];
     await rejects(installManifests(server.client()), { code: "KUBE_CONFLICT", message: /does not serve v1alpha1/ });
+  });
+
+  it("leaves Gateway API's own definitions alone, adds what an older bundle lacks, and says what it cannot read", async () => {
+    const server = new FakeServer();
+    await installManifests(server.client());
+    const official = (plural: string, versions: string[], labels: Record<string, string> = {}) => {
+      const name = `${plural}.gateway.networking.k8s.io`;
+      const crd = server.object(`CustomResourceDefinition ${name}`) as KubeObject & {
+        spec: { versions: { name: string; served: boolean }[]; theirs?: string };
+      };
+      crd.metadata.labels = labels;
+      crd.metadata.annotations = { "gateway.networking.k8s.io/bundle-version": "v1.0.0" };
+      crd.spec = {
+        ...crd.spec,
+        theirs: "stays",
+        versions: versions.map((version) => ({ name: version, served: true })),
+      };
+    };
+    // Applied over ours, it bears our label still.
+    official("httproutes", ["v1", "v1beta1"], { "app.kubernetes.io/managed-by": "causeway" });
+    official("grpcroutes", ["v1alpha2"]);
+    const writes = server.writes;
+    const { created, updated, kept } = await installManifests(server.client());
+    deepEqual([created, updated, server.writes], [[], [], writes]);
+    deepEqual(kept, [
+      "CustomResourceDefinition httproutes.gateway.networking.k8s.io (v1.0.0)",
+      "CustomResourceDefinition grpcroutes.gateway.networking.k8s.io (v1.0.0, which serves v1alpha2 and not v1: GRPCRoutes are not read)",
+    ]);
+    server.remove("CustomResourceDefinition grpcroutes.gateway.networking.k8s.io");
+    const label = "CustomResourceDefinition grpcroutes.gateway.networking.k8s.io";
+    server.refuse = label;
+    const refused = await installManifests(server.client());
+    deepEqual([refused.created, refused.kept[1]], [[], `${label} (not installed: a policy says no)`]);
+    server.refuse = "";
+    deepEqual((await installManifests(server.client())).created, [label]);
   });
 
   it("waits until definitions are established, and says why when they are not", async () => {
@@ -176,12 +211,14 @@ describe("the definitions", () => {
   }
 
   it("are structural, have a status subresource and one stored version each", () => {
-    deepEqual([...crds.keys()], ["Link", "ServiceExport", "ServiceImport"]);
+    deepEqual([...crds.keys()], ["Link", "ServiceExport", "ServiceImport", "HTTPRoute", "GRPCRoute", "ReferenceGrant"]);
     for (const [kind, { spec }] of crds) {
       equal(spec.versions.filter(({ storage }) => storage).length, 1, kind);
       for (const version of spec.versions) {
         deepEqual(unstructured(version.schema.openAPIV3Schema, `${kind} ${version.name}`), []);
-        deepEqual([version.served, version.subresources], [true, { status: {} }]);
+        deepEqual(version.served, true);
+        // A ReferenceGrant has no status.
+        deepEqual(version.subresources, kind === "ReferenceGrant" ? undefined : { status: {} });
       }
     }
     for (const kind of ["ServiceExport", "ServiceImport"]) {
@@ -282,6 +319,8 @@ class FakeServer {
   writes = 0;
   establishes: boolean;
   hideOnce = "";
+  /** Refuse to create this. */
+  refuse = "";
 
   constructor(establishes = true) {
     this.establishes = establishes;
@@ -289,6 +328,10 @@ class FakeServer {
 
   object(key: string): KubeObject | undefined {
     return this.#objects.get(key);
+  }
+
+  remove(key: string): void {
+    this.#objects.delete(key);
   }
 
   client(): KubeClient {
@@ -308,6 +351,7 @@ class FakeServer {
         const { name, namespace } = object.metadata;
         const key = keyOf(type, name, namespace);
         if (this.#objects.has(key)) throw new MeshError("KUBE_CONFLICT", "exists");
+        if (key === this.refuse) throw new MeshError("KUBE_INVALID", "a policy says no");
         this.writes++;
         const stored = { ...structuredClone(object), status: {} };
         Object.assign(stored.metadata, { uid: key, resourceVersion: "1", generation: 1 });

@@ -5,10 +5,18 @@ import { type Clock, sleep, systemClock } from "../core/clock.ts";
 import { LABELS } from "../core/defaults.ts";
 import { hasCode, MeshError } from "../core/errors.ts";
 import type { KubeClient, KubeObject, ResourceType } from "../kube/client.ts";
+import { GATEWAY_API_GROUP } from "../kube/gateway-api.ts";
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SERVICE_ACCOUNTS } from "../kube/resources.ts";
 import { packageRoot } from "./node/images.ts";
 
-const CRD_FILES = ["crd-links.yaml", "crd-serviceexports.yaml", "crd-serviceimports.yaml"];
+const CRD_FILES = [
+  "crd-links.yaml",
+  "crd-serviceexports.yaml",
+  "crd-serviceimports.yaml",
+  "crd-httproutes.yaml",
+  "crd-grpcroutes.yaml",
+  "crd-referencegrants.yaml",
+];
 const ROLE_FILES = ["install.yaml"];
 const POLL_MS = 200;
 
@@ -40,6 +48,8 @@ export interface InstallResult {
   readonly created: string[];
   readonly updated: string[];
   readonly unchanged: string[];
+  /** Definitions of Gateway API that are not ours, with what is to be said of each. */
+  readonly kept: string[];
 }
 
 interface Definition extends KubeObject {
@@ -50,12 +60,13 @@ interface Definition extends KubeObject {
 /**
  * Brings the mesh's definitions, namespace, ServiceAccounts and roles into a cluster, and waits until the definitions
  * are served. A second run changes nothing; fields that the manifests do not set stay as they are. Definitions of the
- * Multi-Cluster Services API that someone else installed are used, not changed.
+ * Multi-Cluster Services API and of Gateway API that someone else installed are used, not changed; of the latter, what
+ * a bundle lacks is added.
  * @throws MeshError KUBE_CONFLICT when a foreign definition lacks the version that the mesh speaks, KUBE_FAILED when
  * definitions are not served in time, and what KubeClient throws
  */
 export async function installManifests(kube: KubeClient, options: InstallOptions = {}): Promise<InstallResult> {
-  const result: InstallResult = { created: [], updated: [], unchanged: [] };
+  const result: InstallResult = { created: [], updated: [], unchanged: [], kept: [] };
   const definitions = (await readManifests(CRD_FILES)) as Definition[];
   for (const definition of definitions) await converge(kube, definition, result);
   if (options.crdsOnly !== true) {
@@ -85,8 +96,17 @@ async function converge(kube: KubeClient, desired: KubeObject, result: InstallRe
   if (type === undefined)
     throw new MeshError("INTERNAL", `Cannot install ${desired.kind} ${name}: a manifest holds an unknown kind.`);
   const label = namespace === undefined ? `${desired.kind} ${name}` : `${desired.kind} ${namespace}/${name}`;
-  const actual = (await kube.get(type, name, namespace)) ?? (await createOrGet(kube, type, desired));
+  let actual: KubeObject | "created";
+  try {
+    actual = (await kube.get(type, name, namespace)) ?? (await createOrGet(kube, type, desired));
+  } catch (error) {
+    // Gateway API's bundles bring a policy that lets no other definitions in.
+    if (!isGatewayApi(desired) || !hasCode(error, "KUBE_INVALID", "KUBE_DENIED")) throw error;
+    result.kept.push(`${label} (not installed: ${error.message})`);
+    return;
+  }
   if (actual === "created") result.created.push(label);
+  else if (isForeignGatewayApi(desired, actual)) result.kept.push(`${label} (${kept(desired, actual)})`);
   else if (isForeign(desired, actual)) {
     requireVersions(desired as Definition, actual as Definition);
     result.unchanged.push(label);
@@ -115,6 +135,30 @@ function isForeign(desired: KubeObject, actual: KubeObject): boolean {
   if (desired.kind !== CUSTOM_RESOURCE_DEFINITIONS.kind || !desired.metadata.name.endsWith(".multicluster.x-k8s.io"))
     return false;
   return actual.metadata.labels?.[LABELS.managedBy] !== LABELS.managedByValue;
+}
+
+/** Says which bundle a definition of Gateway API is of. One that was applied over ours bears our label still. */
+const BUNDLE_VERSION = "gateway.networking.k8s.io/bundle-version";
+
+/** Gateway API's own definitions are richer than ours and belong to whoever installed them. */
+function isForeignGatewayApi(desired: KubeObject, actual: KubeObject): boolean {
+  if (!isGatewayApi(desired)) return false;
+  const { labels, annotations } = actual.metadata;
+  return labels?.[LABELS.managedBy] !== LABELS.managedByValue || annotations?.[BUNDLE_VERSION] !== undefined;
+}
+
+function isGatewayApi({ kind, metadata }: KubeObject): boolean {
+  return kind === CUSTOM_RESOURCE_DEFINITIONS.kind && metadata.name.endsWith(`.${GATEWAY_API_GROUP}`);
+}
+
+/** Which one it is, and whether the mesh can read it. */
+function kept(desired: KubeObject, actual: KubeObject): string {
+  const bundle = actual.metadata.annotations?.[BUNDLE_VERSION] ?? "of an unknown bundle";
+  const { versions, names } = (desired as Definition).spec;
+  const served = (actual as Definition).spec.versions.filter((version) => version.served).map(({ name }) => name);
+  const wanted = versions.find(({ name }) => !served.includes(name))?.name;
+  if (wanted === undefined) return bundle;
+  return `${bundle}, which serves ${served.join(", ") || "nothing"} and not ${wanted}: ${names.kind}s are not read`;
 }
 
 /** The mesh speaks v1alpha1, which every release of the API has served so far. */
@@ -153,9 +197,12 @@ async function established(
   // Our clock's timers do not keep the process alive, and between two polls nothing else does.
   const hold = setInterval(() => {}, 60_000);
   try {
-    for (const { metadata } of definitions) {
+    for (const definition of definitions) {
+      const { metadata } = definition;
       for (;;) {
         const actual = await kube.get<Definition>(CUSTOM_RESOURCE_DEFINITIONS, metadata.name);
+        // What is wrong with another's definition is not install's to wait for.
+        if (isGatewayApi(definition) && (actual === undefined || isForeignGatewayApi(definition, actual))) break;
         const conditions = actual?.status?.conditions ?? [];
         if (conditions.some(({ type, status }) => type === "Established" && status === "True")) break;
         const refused = conditions.find(({ type, status }) => type === "NamesAccepted" && status === "False");

@@ -24,6 +24,7 @@ export function registerInstall(program: Command, context: VerbContext): void {
       ...result.created.map((object) => `created    ${object}`),
       ...result.updated.map((object) => `updated    ${object}`),
       ...result.unchanged.map((object) => `unchanged  ${object}`),
+      ...result.kept.map((object) => `kept       ${object}`),
       `\nnext: mesh serve --context ${name}`,
     ];
     show(options.output, result, () => lines().join("\n"), context.stdout);

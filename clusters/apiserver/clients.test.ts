@@ -170,6 +170,99 @@ describe("the local API server under real clients", function () {
     assert.equal(await kubectl("get", "namespace", "shop", "--ignore-not-found"), "");
   });
 
+  it("serves HTTPRoutes, GRPCRoutes and ReferenceGrants under the definitions that mesh install brings", async () => {
+    const crds = ["httproutes", "grpcroutes", "referencegrants"];
+    for (const crd of crds) await kubectl("apply", "-f", path.join("clusters", "manifests", `crd-${crd}.yaml`));
+    const names = crds.map((crd) => `crd/${crd}.gateway.networking.k8s.io`);
+    await kubectl("wait", "--for=condition=Established", "--timeout=60s", ...names);
+    const route = (kind: string, name: string, rules: string) => `
+apiVersion: gateway.networking.k8s.io/v1
+kind: ${kind}
+metadata: {name: ${name}, namespace: default}
+spec:
+  parentRefs: [{group: "", kind: Service, name: web, port: 80}]
+  rules: ${rules}
+`;
+    const http = `
+  - matches:
+    - path: {value: /api}
+      headers: [{name: X-Canary, value: "1"}]
+      queryParams: [{name: v, type: RegularExpression, value: "[12]"}]
+    filters:
+    - type: RequestHeaderModifier
+      requestHeaderModifier: {set: [{name: a, value: b}], remove: [c]}
+    - type: URLRewrite
+      urlRewrite: {hostname: v2.example, path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}
+    - type: RequestMirror
+      requestMirror: {backendRef: {name: web-v2, port: 80}, fraction: {numerator: 1}}
+    backendRefs:
+    - {name: web, port: 80, weight: 90}
+    - {name: web-east, port: 80, weight: 10, filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {add: [{name: d, value: e}]}}]}
+    timeouts: {request: 10s, backendRequest: 500ms}
+    retry: {codes: [503], attempts: 3, backoff: 25ms}
+  - name: rest
+    filters: [{type: RequestRedirect, requestRedirect: {scheme: https}}]
+`;
+    const grpc = `
+  - matches: [{method: {service: shop.Cart, method: Get}, headers: [{name: a, value: b}]}]
+    backendRefs: [{group: multicluster.x-k8s.io, kind: ServiceImport, name: cart, port: 80}]
+`;
+    const grant = `
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: grant, namespace: default}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: team}]
+  to: [{group: "", kind: Service}]
+`;
+    const all = [route("HTTPRoute", "canary", http), route("GRPCRoute", "cart", grpc), grant].join("---");
+    assert.match(
+      await apply(all),
+      /httproute\S+\/canary created\ngrpcroute\S+\/cart created\nreferencegrant\S+\/grant created/,
+    );
+    // Lists of a custom resource are sent whole, so kubectl says "configured" where defaults were filled in.
+    assert.match(await apply(all), /canary \w+\n\S+\/cart \w+\n\S+\/grant unchanged/);
+    assert.match(await kubectl("get", "httproutes"), /NAME +HOSTNAMES +AGE\ncanary /);
+    assert.match(await kubectl("get", "gateway-api"), /httproute\S+\/canary[^]*grpcroute\S+\/cart/);
+    const stored = JSON.parse(await kubectl("get", "httproute", "canary", "-o", "json"));
+    const [first, rest] = stored.spec.rules;
+    assert.deepEqual(first.matches[0].path, { type: "PathPrefix", value: "/api" });
+    assert.deepEqual(first.matches[0].headers[0], { type: "Exact", name: "X-Canary", value: "1" });
+    assert.deepEqual(first.filters[2].requestMirror.fraction, { numerator: 1, denominator: 100 });
+    assert.deepEqual(rest.matches, [{ path: { type: "PathPrefix", value: "/" } }]);
+    assert.equal(rest.filters[0].requestRedirect.statusCode, 302);
+    assert.match(await kubectl("explain", "httproute.spec.rules.timeouts"), /backendRequest/);
+    const wrong: [string, RegExp][] = [
+      [route("HTTPRoute", "x", "[{timeouts: {request: soon}}]"), /timeouts.request/],
+      [route("HTTPRoute", "x", "[{filters: [{type: CORS}]}]"), /Unsupported value: "CORS"/],
+      [route("HTTPRoute", "x", "[{matches: [{path: {type: Glob}}]}]"), /Unsupported value: "Glob"/],
+      [route("GRPCRoute", "x", "[{timeouts: {request: 1s}}]"), /unknown field "spec.rules\[0\].timeouts"/],
+    ];
+    for (const [yaml, why] of wrong) await assert.rejects(apply(yaml), why);
+    const status = {
+      parents: [{ parentRef: { name: "web" }, controllerName: "causeway.dev/controller", conditions: [] }],
+    };
+    await kubectl(
+      "patch",
+      "httproute",
+      "canary",
+      "--subresource=status",
+      "--type=merge",
+      "-p",
+      JSON.stringify({ status }),
+    );
+    assert.equal(
+      await kubectl(
+        "get",
+        "httproute",
+        "canary",
+        "-o",
+        "jsonpath={.status.parents[0].controllerName} {.metadata.generation}",
+      ),
+      "causeway.dev/controller 1",
+    );
+  });
+
   it("serves client-node: typed calls, three kinds of patch and a watch", async () => {
     const { CoreV1Api, KubeConfig, PatchStrategy, setHeaderOptions, Watch } = await import("@kubernetes/client-node");
     const config = new KubeConfig();
