@@ -12,7 +12,14 @@ import type { Listener, Transport } from "../transport/transport.ts";
 import { Detections } from "./detect/detections.ts";
 import type { Hops } from "./hops.ts";
 import { ConnectionPool } from "./http1/connection-pool.ts";
-import { createEngine, DEFAULT_LIMITS, type Engine, type ServerLimits } from "./http1/engine.ts";
+import {
+  ADDED_BYTES,
+  ADDED_FIELDS,
+  createEngine,
+  DEFAULT_LIMITS,
+  type Engine,
+  type ServerLimits,
+} from "./http1/engine.ts";
 import { Http2Pool } from "./http2/http2-pool.ts";
 import { Admission } from "./inbound/admission.ts";
 import { listenInbound } from "./inbound/inbound-listener.ts";
@@ -247,7 +254,13 @@ export class WorkloadProxy {
     const metrics = this.#metrics;
     const services = this.#services;
     const outboundEngine = createEngine({ clock, log, transport, limits });
-    const inboundEngine = createEngine({ clock, log, transport, limits: { ...limits, idleMs: INBOUND_IDLE_MS } });
+    const inboundLimits = {
+      ...limits,
+      idleMs: INBOUND_IDLE_MS,
+      maxHeadBytes: limits.maxHeadBytes + ADDED_BYTES,
+      maxHeadFields: limits.maxHeadFields + ADDED_FIELDS,
+    };
+    const inboundEngine = createEngine({ clock, log, transport, limits: inboundLimits });
     const engines = [outboundEngine, inboundEngine];
     const appPools = new Map<number, { readonly http1: ConnectionPool; readonly http2: Http2Pool }>();
     const pools = (port: number) => {

@@ -86,7 +86,7 @@ export class ClientConnection implements ByteStreamUser {
   /** The server's own limit on idling (Keep-Alive: timeout), less a second. */
   idleLimitMs = Number.POSITIVE_INFINITY;
   readonly #head: Head;
-  readonly #partial = new PartialHead();
+  readonly #partial: PartialHead;
   #inBody = false;
   /** 1xx answers to the request. */
   #informational = 0;
@@ -99,6 +99,7 @@ export class ClientConnection implements ByteStreamUser {
     this.stream = stream;
     this.pool = pool;
     this.#head = head;
+    this.#partial = new PartialHead(head.maxBytes);
     stream.user = this;
   }
 

@@ -4,7 +4,7 @@ import type { Log } from "../../core/log.ts";
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { Transport } from "../../transport/transport.ts";
 import type { ClientConnection, TryFailure } from "./client-connection.ts";
-import { createHead, type Head } from "./head.ts";
+import { createHead, type Head, MAX_HEAD_BYTES, MAX_HEAD_FIELDS } from "./head.ts";
 import type { RequestRewrite } from "./head-writer.ts";
 import { HeldBuffers } from "./held-buffers.ts";
 
@@ -19,6 +19,9 @@ export interface ServerLimits {
   readonly stallMs: number;
   /** Of a body held for being sent again; over that it is sent once. */
   readonly maxHeldBytes: number;
+  /** Of a request's head; larger ones are answered 431. */
+  readonly maxHeadBytes: number;
+  readonly maxHeadFields: number;
   /** Open connections; more are closed at once. */
   readonly maxConnections: number;
 }
@@ -29,8 +32,14 @@ export const DEFAULT_LIMITS: ServerLimits = {
   bodyMs: 60_000,
   stallMs: 60_000,
   maxHeldBytes: 65_536,
+  maxHeadBytes: MAX_HEAD_BYTES,
+  maxHeadFields: MAX_HEAD_FIELDS,
   maxConnections: 10_000,
 };
+
+/** What a proxy may add to a head that the next one of the mesh reads. */
+export const ADDED_BYTES = 4_096;
+export const ADDED_FIELDS = 8;
 
 /** What the connections of one listener share. Parsing is synchronous, so one record of each kind serves all. */
 export interface Engine {
@@ -50,8 +59,9 @@ export interface Engine {
 export function createEngine(deps: { clock: Clock; log: Log; transport: Transport; limits: ServerLimits }): Engine {
   return {
     ...deps,
-    requestHead: createHead(),
-    responseHead: createHead(),
+    requestHead: createHead(deps.limits.maxHeadBytes, deps.limits.maxHeadFields),
+    // The other proxy may have added to an answer, too.
+    responseHead: createHead(MAX_HEAD_BYTES + ADDED_BYTES, MAX_HEAD_FIELDS + ADDED_FIELDS),
     rewrite: { targetStart: 0, targetEnd: 0, host: undefined, added: Buffer.alloc(0) },
     held: new HeldBuffers(),
     connections: new Set(),

@@ -7,7 +7,7 @@ export const MALFORMED = -2;
 export const TOO_LARGE = -3;
 
 export const MAX_HEAD_BYTES = 65_536;
-const MAX_FIELDS = 200;
+export const MAX_HEAD_FIELDS = 200;
 /** Names in Connection; each is compared with every field. */
 const MAX_NOMINATED = 64;
 
@@ -37,6 +37,9 @@ const POST = 8;
 
 /** The last head that was parsed. Offsets are into the buffer that was parsed. */
 export interface Head {
+  /** Larger heads, or with more fields, are TOO_LARGE. */
+  readonly maxBytes: number;
+  readonly maxFields: number;
   /** First byte of the start line (an empty line before a request is skipped). */
   start: number;
   method: number;
@@ -71,8 +74,10 @@ export interface Head {
   keepAliveSeconds: number;
 }
 
-export function createHead(): Head {
+export function createHead(maxBytes = MAX_HEAD_BYTES, maxFields = MAX_HEAD_FIELDS): Head {
   return {
+    maxBytes,
+    maxFields,
     start: 0,
     method: 0,
     methodEnd: 0,
@@ -83,8 +88,8 @@ export function createHead(): Head {
     fieldsStart: 0,
     fieldsEnd: 0,
     count: 0,
-    kinds: new Uint8Array(MAX_FIELDS),
-    at: new Uint32Array(MAX_FIELDS * 4),
+    kinds: new Uint8Array(maxFields),
+    at: new Uint32Array(maxFields * 4),
     contentLength: -1,
     chunked: false,
     close: false,
@@ -163,9 +168,10 @@ function kindOf(b: Uint8Array, start: number, end: number): number {
   return (first | 32) === 120 && isOurs(b, start, end) ? OURS : OTHER;
 }
 
-/** Whether a tab is among the blanks after a value: llhttp takes it for a part of what frames a message. */
-function tabFollows(b: Uint8Array, end: number): boolean {
+/** Whether a tab is among the blanks round a value: nginx before, and llhttp behind, take it for a part of that. */
+function tabAround(b: Uint8Array, start: number, end: number): boolean {
   for (let i = end; b[i] !== CR; i++) if (b[i] === 9) return true;
+  for (let i = start - 1; b[i] !== 58; i--) if (b[i] === 9) return true;
   return false;
 }
 
@@ -182,7 +188,7 @@ function takeField(head: Head, kind: number, b: Uint8Array, start: number, end: 
       return true;
     case CONTENT_LENGTH: {
       // A second one is refused even when equal (RFC 9112 section 6.3 allows either).
-      if (seen || end === start || end - start > 15 || tabFollows(b, end)) return false;
+      if (seen || end === start || end - start > 15 || tabAround(b, start, end)) return false;
       let value = 0;
       for (let i = start; i < end; i++) {
         const digit = (b[i] as number) - 48;
@@ -194,7 +200,7 @@ function takeField(head: Head, kind: number, b: Uint8Array, start: number, end: 
     }
     case TRANSFER_ENCODING:
       // Only the one coding that we can frame; anything before it would hide the length from the next hop.
-      if (seen || end - start !== 7 || !matches(b, start, V_CHUNKED) || tabFollows(b, end)) return false;
+      if (seen || end - start !== 7 || !matches(b, start, V_CHUNKED) || tabAround(b, start, end)) return false;
       head.chunked = true;
       return true;
     case KEEP_ALIVE: {
@@ -332,7 +338,7 @@ function parseFields(head: Head, b: Uint8Array, from: number, end: number): numb
     let valueEnd = i;
     while (valueEnd > valueStart && (b[valueEnd - 1] === SP || b[valueEnd - 1] === 9)) valueEnd--;
     i += 2;
-    if (count === MAX_FIELDS) return TOO_LARGE;
+    if (count === head.maxFields) return TOO_LARGE;
     const kind = kindOf(b, nameStart, nameEnd);
     kinds[count] = kind;
     const a = count * 4;
@@ -388,13 +394,13 @@ function same(b: Uint8Array, start: number, name: Uint8Array): boolean {
 }
 
 /** A verdict on an unfinished head: too large once it could not end within the limit. */
-function unfinished(start: number, end: number): number {
-  return end - start >= MAX_HEAD_BYTES ? TOO_LARGE : INCOMPLETE;
+function unfinished(head: Head, start: number, end: number): number {
+  return end - start >= head.maxBytes ? TOO_LARGE : INCOMPLETE;
 }
 
-function finished(verdict: number, start: number, end: number): number {
-  if (verdict === INCOMPLETE) return unfinished(start, end);
-  return verdict > 0 && verdict - start > MAX_HEAD_BYTES ? TOO_LARGE : verdict;
+function finished(head: Head, verdict: number, start: number, end: number): number {
+  if (verdict === INCOMPLETE) return unfinished(head, start, end);
+  return verdict > 0 && verdict - start > head.maxBytes ? TOO_LARGE : verdict;
 }
 
 /**
@@ -412,20 +418,20 @@ export function parseRequestHead(head: Head, b: Uint8Array, start: number, end: 
   head.start = first;
   while (i < end && ((CLASS[b[i] as number] as number) & TOKEN) !== 0) i++;
   if (i - first > 32) return MALFORMED;
-  if (i >= end) return unfinished(start, end);
+  if (i >= end) return unfinished(head, start, end);
   if (b[i] !== SP || i === first) return MALFORMED;
   head.methodEnd = i;
   head.method = methodAt(b, first, i - first);
   i++;
   head.targetStart = i;
   while (i < end && ((CLASS[b[i] as number] as number) & TARGET) !== 0) i++;
-  if (i >= end) return unfinished(start, end);
+  if (i >= end) return unfinished(head, start, end);
   if (b[i] !== SP || i === head.targetStart) return MALFORMED;
   head.targetEnd = i;
   i++;
-  if (end - i < 10) return unfinished(start, end);
+  if (end - i < 10) return unfinished(head, start, end);
   if (!version(head, b, i) || b[i + 8] !== CR || b[i + 9] !== LF) return MALFORMED;
-  const done = finished(parseFields(head, b, i + 10, end), start, end);
+  const done = finished(head, parseFields(head, b, i + 10, end), start, end);
   if (done > 0 && head.minor === 1 && (head.present & (1 << HOST)) === 0) return MALFORMED;
   return done;
 }
@@ -445,11 +451,11 @@ export function parseResponseHead(head: Head, b: Uint8Array, start: number, end:
   if (status < 100 || (b[i] !== SP && b[i] !== CR)) return MALFORMED;
   head.status = status;
   while (i < end && ((CLASS[b[i] as number] as number) & VALUE) !== 0) i++;
-  if (i >= end) return unfinished(start, end);
+  if (i >= end) return unfinished(head, start, end);
   if (b[i] !== CR) return MALFORMED;
   if (i + 1 >= end) return INCOMPLETE;
   if (b[i + 1] !== LF) return MALFORMED;
-  return finished(parseFields(head, b, i + 2, end), start, end);
+  return finished(head, parseFields(head, b, i + 2, end), start, end);
 }
 
 /**

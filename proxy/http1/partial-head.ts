@@ -11,6 +11,11 @@ export class PartialHead {
   #parsed = 0;
   /** What was given away last: not shared, so its rest need not be copied. */
   #given: Buffer = EMPTY;
+  readonly #maxBytes: number;
+
+  constructor(maxBytes = MAX_HEAD_BYTES) {
+    this.#maxBytes = maxBytes;
+  }
 
   get empty(): boolean {
     return this.length === 0;
@@ -29,7 +34,7 @@ export class PartialHead {
     this.#searched = this.length;
     if (found === MALFORMED) return MALFORMED;
     if (found !== INCOMPLETE) return 0;
-    if (this.length > MAX_HEAD_BYTES) return TOO_LARGE;
+    if (this.length > this.#maxBytes) return TOO_LARGE;
     if (this.length < 2 * this.#parsed || this.bytes.subarray(from, this.length).indexOf(LF) < 0) return INCOMPLETE;
     this.#parsed = this.length;
     return 0;

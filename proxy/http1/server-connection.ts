@@ -59,7 +59,7 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   replayable = false;
   readonly #engine: Engine;
   readonly #handler: RequestHandler<S>;
-  readonly #partial = new PartialHead();
+  readonly #partial: PartialHead;
   readonly #body = new RequestBody();
   readonly #held: HeldRequest;
   readonly #timer: WheelTimer;
@@ -84,6 +84,7 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     this.state = state;
     this.#engine = engine;
     this.#handler = handler;
+    this.#partial = new PartialHead(engine.limits.maxHeadBytes);
     this.#held = new HeldRequest(engine.held);
     this.#timer = new WheelTimer(() => this.#expired());
     engine.connections.add(this);

@@ -14,6 +14,8 @@ export interface RequestCase {
   readonly bytes: string;
   readonly verdict: RequestVerdict;
   readonly why?: string;
+  /** The start of another protocol: listeners that detect those serve it as that. */
+  readonly foreign?: boolean;
   /** Why another parser may refuse what we pass on; the page names it. */
   readonly stricter?: Partial<Record<"llhttp" | "haproxy" | "nginx", string>>;
 }
@@ -45,7 +47,7 @@ function group(
   name: string,
   verdict: RequestVerdict,
   cases: Readonly<Record<string, string>>,
-  more: Pick<RequestCase, "why" | "stricter"> = {},
+  more: Pick<RequestCase, "why" | "stricter" | "foreign"> = {},
 ): RequestCase[] {
   return Object.entries(cases).map(([what, bytes]) => ({ group: name, name: what, bytes, verdict, ...more }));
 }
@@ -115,6 +117,7 @@ const framing: RequestCase[] = [
       "chunked,": post("Transfer-Encoding: chunked,", HELLO),
       empty: post("Transfer-Encoding:", HELLO),
       "a tab behind": post("Transfer-Encoding: chunked \t", HELLO),
+      "a tab before": post("Transfer-Encoding:\tchunked", HELLO),
       "folded onto the next line": post(["Transfer-Encoding:", " chunked"], HELLO),
       "in HTTP/1.0": lines("POST / HTTP/1.0", HOST, "Transfer-Encoding: chunked") + HELLO,
       "with the long s of Unicode": post("Tran\u00c5\u00bffer-Encoding: chunked", HELLO),
@@ -124,7 +127,7 @@ const framing: RequestCase[] = [
   ...group("Transfer-Encoding", ["POST / hello"], {
     chunked: post("Transfer-Encoding: chunked", HELLO),
     "chunked in capitals": post("TRANSFER-ENCODING: CHUNKED", HELLO),
-    "blanks around chunked": post("Transfer-Encoding:\t chunked  ", HELLO),
+    "blanks around chunked": post("Transfer-Encoding:  chunked  ", HELLO),
     "a name that only looks like it": post(["Transfer_Encoding: chunked", "Content-Length: 5"], "hello"),
     "a name that is longer": post(["X-Transfer-Encoding: chunked", "Content-Length: 5"], "hello"),
   }),
@@ -146,6 +149,7 @@ const framing: RequestCase[] = [
       "an underscore": post("Content-Length: 1_0", "hellohello"),
       empty: post("Content-Length:", "hello"),
       "a tab behind": post("Content-Length: 5\t", "hello"),
+      "a tab before": post("Content-Length: \t5", "hello"),
       "only a comma": post("Content-Length: ,5", "hello"),
       "in quotes": post('Content-Length: "5"', "hello"),
       "a blank inside": post("Content-Length: 1 0", "hellohello"),
@@ -160,7 +164,7 @@ const framing: RequestCase[] = [
   ...group("Content-Length", ["POST / hello"], {
     digits: post("Content-Length: 5", "hello"),
     "a nought before": post("Content-Length: 05", "hello"),
-    "blanks around": post("Content-Length: \t5  ", "hello"),
+    "blanks around": post("Content-Length:  5  ", "hello"),
     "lower case": post("content-length:5", "hello"),
   }),
   ...group("Content-Length", ["POST / "], { none: post([]), nought: post("Content-Length: 0") }),
@@ -357,7 +361,6 @@ const heads: RequestCase[] = [
     "HTTP/01.1": lines("GET / HTTP/01.1", HOST),
     "HTTP/2.0": lines("GET / HTTP/2.0", HOST),
     "HTTP/3": lines("GET / HTTP/3", HOST),
-    "the preface of HTTP/2": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "http/1.1": lines("GET / http/1.1", HOST),
     HTTPS: lines("GET / HTTPS/1.1", HOST),
     "two blanks after the method": lines("GET  / HTTP/1.1", HOST),
@@ -373,9 +376,17 @@ const heads: RequestCase[] = [
     "no method": lines("/ HTTP/1.1", HOST),
     "a line of fields first": lines("Host: web.shop", "GET / HTTP/1.1"),
     "a status line": lines("HTTP/1.1 200 OK", HOST),
-    "a TLS ClientHello": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     "two empty lines first": `\r\n\r\n${get()}`,
   }),
+  ...group(
+    "start line",
+    400,
+    {
+      "the preface of HTTP/2": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+      "a TLS ClientHello": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    },
+    { foreign: true, why: "HTTP/2 and TLS are told from HTTP/1 before, where a listener serves them." },
+  ),
   ...group("start line", ["GET / "], { "an empty line first": `\r\n${get()}` }),
   ...group(
     "start line",
@@ -427,10 +438,6 @@ const routing: RequestCase[] = [
   }),
   ...group("target", ["GET /x?y=1 "], {
     "absolute-form": lines("GET http://web.shop/x?y=1 HTTP/1.1", HOST),
-    "absolute-form, another Host: the target counts, and the server gets its host": lines(
-      "GET http://web.shop/x?y=1 HTTP/1.1",
-      "Host: other.shop",
-    ),
     "absolute-form in capitals": lines("GET HTTP://WEB.SHOP:80/x?y=1 HTTP/1.1", HOST),
     "absolute-form in HTTP/1.0 without Host": lines(
       "GET http://web.shop/x?y=1 HTTP/1.0",
@@ -438,18 +445,42 @@ const routing: RequestCase[] = [
       "X: y",
     ),
   }),
+  ...group(
+    "target",
+    ["GET /x?y=1 "],
+    {
+      "absolute-form, another Host: the target counts, and the server gets its host": lines(
+        "GET http://web.shop/x?y=1 HTTP/1.1",
+        "Host: other.shop",
+      ),
+    },
+    { stricter: { haproxy: "It answers 400; RFC 9112 section 3.2.2 has a proxy replace the field, as we do." } },
+  ),
   ...group("target", ["GET / "], { "absolute-form without a path": lines("GET http://web.shop HTTP/1.1", HOST) }),
-  ...group("target", ["GET /?a "], {
-    "absolute-form with a query only": lines("GET http://web.shop?a HTTP/1.1", HOST),
-  }),
-  ...group("target", ["OPTIONS * "], {
-    "asterisk-form of OPTIONS": lines("OPTIONS * HTTP/1.1", HOST),
-    "absolute-form of OPTIONS without a path": lines("OPTIONS http://web.shop HTTP/1.1", HOST),
-  }),
+  ...group(
+    "target",
+    ["GET /?a "],
+    { "absolute-form with a query only": lines("GET http://web.shop?a HTTP/1.1", HOST) },
+    { stricter: { haproxy: "It wants a path; RFC 3986 does not, and the server gets one." } },
+  ),
+  ...group(
+    "target",
+    ["OPTIONS * "],
+    {
+      "asterisk-form of OPTIONS": lines("OPTIONS * HTTP/1.1", HOST),
+      "absolute-form of OPTIONS without a path": lines("OPTIONS http://web.shop HTTP/1.1", HOST),
+    },
+    { stricter: { nginx: "It serves no asterisk (RFC 9112 section 3.2.4 has a proxy send it)." } },
+  ),
   ...group("target", ["GET //other.shop/ "], {
     "two slashes: a path, not a host": lines("GET //other.shop/ HTTP/1.1", HOST),
   }),
-  ...group("target", ["GET /..%2f%00 "], { "escapes stay as they are": lines("GET /..%2f%00 HTTP/1.1", HOST) }),
+  ...group(
+    "target",
+    ["GET /..%2f%00 "],
+    { "escapes stay as they are": lines("GET /..%2f%00 HTTP/1.1", HOST) },
+    { stricter: { nginx: "It decodes paths, as who serves files must; we pass them on as they are." } },
+  ),
   ...group("target", 400, {
     "asterisk-form of GET": lines("GET * HTTP/1.1", HOST),
     "authority-form of GET": lines("GET web.shop:80 HTTP/1.1", HOST),
@@ -484,19 +515,26 @@ const connection: RequestCase[] = [
       "Upgrade: h2c",
       "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA",
     ),
-    "h2c among others": get("Connection: Upgrade", "Upgrade: websocket, h2c"),
+    "h2c among others": get("Connection: Upgrade", "Upgrade: chat/2, h2c"),
     "TLS/1.3: the upgrade goes": get("Connection: Upgrade", "Upgrade: TLS/1.3"),
-    "Upgrade that Connection does not name": get("Upgrade: websocket"),
+    "Upgrade that Connection does not name": get("Upgrade: chat/2"),
     "Connection: upgrade without Upgrade": get("Connection: upgrade"),
-    "an upgrade that the server refuses": get("Connection: Upgrade", "Upgrade: websocket"),
-    "an upgrade in HTTP/1.0, which knows none": lines(
-      "GET / HTTP/1.0",
-      HOST,
-      "Connection: keep-alive, Upgrade",
-      "Upgrade: websocket",
-    ),
+    "an upgrade that the server refuses": get("Connection: Upgrade", "Upgrade: chat/2"),
     "an unknown expectation": get("Expect: 200-maybe"),
   }),
+  ...group(
+    "Connection, Upgrade, Expect",
+    ["GET / "],
+    {
+      "an upgrade in HTTP/1.0, which knows none": lines(
+        "GET / HTTP/1.0",
+        HOST,
+        "Connection: keep-alive, Upgrade",
+        "Upgrade: chat/2",
+      ),
+    },
+    { stricter: { haproxy: "It may end the connection after the answer." } },
+  ),
   ...group("Connection, Upgrade, Expect", ["POST / hello"], {
     "Connection nominates Content-Length, which stays": post(
       ["Connection: content-length", "Content-Length: 5"],
@@ -504,7 +542,7 @@ const connection: RequestCase[] = [
     ),
     "Expect: 100-continue with the body at once": post(["Expect: 100-continue", "Content-Length: 5"], "hello"),
     "an upgrade with a body that the server refuses": post(
-      ["Connection: Upgrade", "Upgrade: websocket", "Content-Length: 5"],
+      ["Connection: Upgrade", "Upgrade: chat/2", "Content-Length: 5"],
       "hello",
     ),
   }),

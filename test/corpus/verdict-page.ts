@@ -50,6 +50,12 @@ function tables(rows: readonly Row[]): string {
     .join("\n");
 }
 
+function exceptions(): string {
+  return REQUESTS.flatMap(({ group, name, stricter = {} }) =>
+    Object.entries(stricter).map(([who, why]) => `| ${group}: ${name} | ${who} | ${why} |`),
+  ).join("\n");
+}
+
 /** docs/http1-verdicts.md. */
 export function verdictPage(): string {
   const requests = REQUESTS.map((c) => ({ ...c, says: requestVerdict(c.verdict) }));
@@ -62,7 +68,7 @@ passed on. What is passed on is read back with llhttp (Node), HAProxy and nginx,
 
 Where a message could be read in two ways it is refused and the connection ends, so nothing behind it is taken for a
 request. The rules, with the limits: a head has at most 64 KiB and 200 fields, a method 32 octets, Content-Length 15
-digits, a chunk size 12; chunk extensions and trailers of a message 16 KiB together; Connection names 64 fields; an
+digits, a chunk size 12; an answer's head 68 KiB and 208 fields; chunk extensions and trailers of a message 16 KiB together; Connection names 64 fields; an
 answer has at most 1,000 1xx before it. 10 s for a head, 60 s without a byte of a body that is awaited (408), 60 s
 without taking anything of an answer (the connection ends) or of a request (504), 5 minutes without a request.
 
@@ -72,6 +78,11 @@ the mesh may say. Fields called \`x-causeway-*\`, also with underscores, end her
 ## Requests
 
 ${tables(requests)}
+### Where another proxy is stricter
+| what | who | why that is safe here |
+|---|---|---|
+${exceptions()}
+
 ## Responses
 
 ${tables(responses)}`;
