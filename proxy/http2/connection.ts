@@ -524,13 +524,13 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
     if (this.over) return;
     if (code !== NO_ERROR) this.engine.base.log.debug("http2.connection.failed", { code });
     this.writeGoaway(this.lastPeerId(), code);
-    this.flush();
     this.end();
   }
 
   /** Closes after what has been written. */
   protected end(): void {
     if (this.over) return;
+    this.flush();
     this.over = true;
     this.stream.end();
     this.engine.base.transport.wheel.arm(this.#timer, LINGER_MS);
