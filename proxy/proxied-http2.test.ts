@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { Readable } from "node:stream";
 import { type ClientHttp2Session, constants, type ServerHttp2Stream } from "node:http2";
+import { Readable } from "node:stream";
 import { eventually } from "../test/support/eventually.ts";
 import { ask2, type Http2App, http2Client, startHttp2App } from "../test/support/http2-peers.ts";
 import { createProxyWorld, type ProxyWorld } from "../test/support/proxy-world.ts";
@@ -158,10 +158,7 @@ for (const adapter of ["handle", "net"] as const) {
     });
 
     it("passes resets on, with their code", async () => {
-      await assert.rejects(
-        ask2(session, to("/refuse", { ":method": "POST" }), "x"),
-        /ENHANCE_YOUR_CALM|reset with 11/,
-      );
+      await assert.rejects(ask2(session, to("/refuse", { ":method": "POST" }), "x"), /ENHANCE_YOUR_CALM|reset with 11/);
       const stream = session.request(to("/keep", { ":method": "POST" }));
       stream.write("begun");
       stream.on("error", () => {});
