@@ -59,7 +59,7 @@ const CODES = {
   PROXY_OVERLOADED: "too many connections or requests",
   TLS_HANDSHAKE: "the TLS handshake failed",
   STREAM_CLOSED: "the connection is closed",
-  STREAM_REFUSED: "the other proxy took a stream up no more; nothing of it was delivered",
+  STREAM_REFUSED: "the other proxy took no more; nothing of the request was delivered",
   PORT_IN_USE: "another process listens on the address",
   // local clusters and drills
   LOCAL_NOT_RUNNING: "the local clusters are not running",

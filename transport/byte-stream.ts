@@ -41,6 +41,11 @@ export interface ByteStream {
   end(): void;
   /** Drops the connection now; `reset` sends RST. `onClose` follows, never from within this call. */
   destroy(error?: Error, reset?: boolean): void;
+  /**
+   * Closes, and lets the peer know that nothing was read of what it has sent since the last answer: it may send that
+   * elsewhere. Only where the connection can say so (multiplexed, on the accepting side).
+   */
+  readonly refuse?: () => void;
   readonly closed: boolean;
   /** Bytes accepted and not yet taken by the kernel. */
   readonly pendingBytes: number;

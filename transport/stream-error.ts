@@ -28,9 +28,9 @@ export function closedError(cause: unknown): MeshError {
   return new MeshError("STREAM_CLOSED", `Cannot go on with the connection: ${reasonOf(cause)}.`, { cause });
 }
 
-/** Of a multiplexed stream that the other side did not take up. */
+/** Of a multiplexed stream whose other side read nothing of what it was sent last. */
 export function refusedError(): MeshError {
-  return new MeshError("STREAM_REFUSED", "Cannot use the stream: the other side took it up no more. Open another one.");
+  return new MeshError("STREAM_REFUSED", "Cannot use the stream: the other side takes no more. Open another one.");
 }
 
 export function connectError(target: string, cause: unknown): MeshError {

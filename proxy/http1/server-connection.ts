@@ -470,8 +470,17 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   /** Closes once nothing is under way. */
   drain(): void {
     if (this.#phase !== "idle") return;
+    if (this.#refuse()) return;
     this.#closing = true;
     this.#linger();
+  }
+
+  /** Where the client can be told that a request which it has just sent was not read, it is: not even a POST is lost. */
+  #refuse(): boolean {
+    const { stream } = this;
+    if (stream.refuse === undefined || stream.pendingBytes > 0) return false;
+    stream.refuse();
+    return true;
   }
 
   destroy(): void {
@@ -526,7 +535,7 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
         if (this.#behind) this.#stalled();
         return;
       case "idle":
-        this.stream.destroy();
+        if (!this.#refuse()) this.stream.destroy();
         return;
       case "routing":
       case "gone":

@@ -80,6 +80,7 @@ describe("retryOf()", () => {
     const post = { ...failed, idempotent: false };
     assert.equal(retryOf(post), "no");
     assert.equal(retryOf({ ...post, failure: "connect" }), "free");
+    assert.equal(retryOf({ ...post, failure: "untaken" }), "free");
     assert.equal(retryOf({ ...post, failure: "refused", code: "PROXY_CONNECT_FAILED" }), "free");
     assert.equal(retryOf({ ...post, failure: "refused", code: "PROXY_RESET" }), "no");
     assert.equal(retryOf({ ...post, failure: "abandoned" }), "no");

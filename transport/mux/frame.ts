@@ -26,7 +26,7 @@ export const GOAWAY = 8;
 export const RESET_CLOSED = 0;
 /** As the RST of TCP. */
 export const RESET_BROKEN = 1;
-/** The stream was not taken up: nobody has seen what was sent on it. */
+/** Of the side that accepts: what was sent on the stream since its last answer, if anything, was not read. */
 export const RESET_REFUSED = 2;
 
 /** Of a frame's payload. */

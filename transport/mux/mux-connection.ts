@@ -19,7 +19,6 @@ import {
   putHeader,
   RESET,
   RESET_BROKEN,
-  RESET_CLOSED,
   RESET_REFUSED,
   valueAt,
   WINDOW,
@@ -93,6 +92,10 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
     context.connections++;
     stream.user = this;
     context.wheel.arm(this.#timer, context.limits.pingMs);
+  }
+
+  get mayRefuse(): boolean {
+    return !this.#dialled;
   }
 
   /** Open streams. */
@@ -180,8 +183,8 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
     this.#control(stream.id, WINDOW, bytes);
   }
 
-  sendReset(stream: MuxStream, orderly: boolean): void {
-    this.#control(stream.id, RESET, orderly ? RESET_CLOSED : RESET_BROKEN);
+  sendReset(stream: MuxStream, how: number): void {
+    this.#control(stream.id, RESET, how);
   }
 
   waitForRoom(stream: MuxStream): void {
@@ -410,11 +413,11 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
     }
     // Opened, and taken back before anything was said to it: work for nothing, if there is much of it.
     if (!stream.answered && !this.#dialled) this.#strike();
-    if (how === RESET_CLOSED) {
-      stream.closedByPeer();
+    if (how !== RESET_BROKEN) {
+      stream.closedByPeer(how === RESET_REFUSED ? refusedError() : undefined);
       return;
     }
-    stream.lost(how === RESET_REFUSED ? refusedError() : closedError(new Error("the other side reset the stream")));
+    stream.lost(closedError(new Error("the other side reset the stream")));
     this.forget(stream);
     stream.tellClosed();
   }

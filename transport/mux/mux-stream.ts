@@ -1,6 +1,7 @@
 import { errorText } from "../../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "../byte-stream.ts";
 import { callbackError, overflowError } from "../stream-error.ts";
+import { RESET_BROKEN, RESET_CLOSED, RESET_REFUSED } from "./frame.ts";
 import type { MuxContext } from "./mux-context.ts";
 
 const FIRST_HELD_BYTES = 4_096;
@@ -12,6 +13,8 @@ const NO_USER: ByteStreamUser = { onRead() {}, onEnd() {}, onDrain() {}, onClose
 export interface Carrier {
   readonly context: MuxContext;
   readonly stream: ByteStream;
+  /** Whether this side accepted: the one that may refuse. */
+  readonly mayRefuse: boolean;
   /** Sends what credit and room allow of `buffer[start, end)`; returns the index after it. */
   sendData(stream: MuxStream, buffer: Buffer, start: number, end: number): number;
   sendEnd(stream: MuxStream): void;
@@ -19,8 +22,8 @@ export interface Carrier {
   sayBlocked(stream: MuxStream): void;
   /** Gives the peer credit for `bytes` more. */
   sendWindow(stream: MuxStream, bytes: number): void;
-  /** The stream has been destroyed by this side; `orderly`: all that was accepted is on its way. */
-  sendReset(stream: MuxStream, orderly: boolean): void;
+  /** The stream has been destroyed by this side: one of the RESET_ values. */
+  sendReset(stream: MuxStream, how: number): void;
   /** The stream has bytes waiting; asked for again when there is room. */
   waitForRoom(stream: MuxStream): void;
   /** No frame of the stream counts any more. */
@@ -76,6 +79,7 @@ export class MuxStream implements ByteStream {
   user: ByteStreamUser = NO_USER;
   maxReadBytes = READ_BYTES;
   closed = false;
+  readonly refuse?: () => void;
   readonly id: number;
   /** Bytes that may be sent. Of the connection. */
   credit: number;
@@ -99,6 +103,7 @@ export class MuxStream implements ByteStream {
   readonly #held = new Resting();
   #heldEnd = false;
   #heldClose = false;
+  #closeError: Error | undefined = undefined;
   #replaying = false;
   #readEnded = false;
   #ending = false;
@@ -112,6 +117,7 @@ export class MuxStream implements ByteStream {
     this.credit = windowBytes;
     this.allowed = windowBytes;
     this.#window = windowBytes;
+    if (carrier.mayRefuse) this.refuse = () => this.#refuse();
   }
 
   get pendingBytes(): number {
@@ -339,24 +345,33 @@ export class MuxStream implements ByteStream {
 
   destroy(error?: Error, reset = false): void {
     if (this.closed) return;
-    const orderly = !reset && this.#waiting.length === 0;
+    this.#drop(error, reset || this.#waiting.length > 0 ? RESET_BROKEN : RESET_CLOSED);
+  }
+
+  #refuse(): void {
+    if (!this.closed) this.#drop(undefined, RESET_REFUSED);
+  }
+
+  #drop(error: Error | undefined, how: number): void {
     this.#gone(error);
-    this.#carrier.sendReset(this, orderly);
+    this.#carrier.sendReset(this, how);
     this.#carrier.forget(this);
     queueMicrotask(() => this.tellClosed());
   }
 
-  /** The peer has closed the stream in both directions; what it sent before is read first. */
-  closedByPeer(): void {
+  /** The peer has closed the stream in both directions, or refuses what it has not read; what came is read first. */
+  closedByPeer(error?: Error): void {
     if (this.closed) return;
+    this.#closeError = error;
     if (this.#holding) this.#heldClose = true;
     else this.#closedByPeer();
   }
 
   #closedByPeer(): void {
-    if (!this.#readEnded) this.#end();
+    const error = this.#closeError;
+    if (!this.#readEnded && error === undefined) this.#end();
     if (this.closed) return;
-    this.#gone(undefined);
+    this.#gone(error);
     this.#carrier.forget(this);
     this.tellClosed();
   }
