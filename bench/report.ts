@@ -58,7 +58,7 @@ export function ratiosOf(subjects: readonly SubjectResult[]): Record<string, num
 }
 
 /** Three significant digits. */
-export function rounded(value: number): number {
+function rounded(value: number): number {
   return Number(value.toPrecision(3));
 }
 

@@ -13,6 +13,7 @@ import { registerLink } from "./verbs/link.ts";
 import { registerLinks } from "./verbs/links.ts";
 import { registerLocal } from "./verbs/local.ts";
 import { registerProxy } from "./verbs/proxy.ts";
+import { registerRelay } from "./verbs/relay.ts";
 import { registerServe } from "./verbs/serve.ts";
 import { registerServices } from "./verbs/services.ts";
 import { registerUnlink } from "./verbs/unlink.ts";
@@ -32,6 +33,7 @@ const REGISTER = [
   registerInstall,
   registerServe,
   registerProxy,
+  registerRelay,
   registerLocal,
 ];
 

@@ -5,6 +5,8 @@ import type { LocalChange, LocalState } from "./federation/local-state.ts";
 
 /** Where one route leads. */
 export interface RouteTarget {
+  /** The route's name. */
+  readonly key: string;
   readonly host: string;
   /** Inbound port of the endpoint's sidecar. */
   readonly port: number;
@@ -113,7 +115,8 @@ export class LiveRoutes implements RouteTable {
     if (peer.offered && service !== undefined && isExportedTo(service, name)) {
       for (const endpoint of exportedEndpoints(this.#state.endpoints(key))) {
         const target = { host: endpoint.address, port: endpoint.proxyPort, peer: name, service: key };
-        for (const { routeName } of remoteEndpoint(service, endpoint, peer).routes) next.set(routeName, target);
+        for (const { routeName } of remoteEndpoint(service, endpoint, peer).routes)
+          next.set(routeName, { key: routeName, ...target });
       }
     }
     this.#replace(`${name} ${key}`, next, removed);

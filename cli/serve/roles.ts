@@ -125,16 +125,7 @@ async function serveGateway(settings: ServeSettings, signal: AbortSignal): Promi
     relaying = startRelay({
       transport,
       ...settings.relay,
-      lookup(serverName) {
-        const target = routes.lookup(serverName);
-        return target === undefined
-          ? undefined
-          : { host: target.host, port: target.port, peer: target.peer, key: serverName };
-      },
-      onRemoved: (removed) =>
-        routes.onRemoved((names) => {
-          for (const name of names) removed(name);
-        }),
+      routes,
       clock,
       log,
     });

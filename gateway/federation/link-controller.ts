@@ -1,6 +1,6 @@
 import { SYSTEM_NAMESPACE } from "../../core/defaults.ts";
 import { errorText, MeshError } from "../../core/errors.ts";
-import { parseTrustDomain, type TrustDomain } from "../../core/identity.ts";
+import type { TrustDomain } from "../../core/identity.ts";
 import type { LinkState } from "../../core/link.ts";
 import type { Log } from "../../core/log.ts";
 import type { TrustStore } from "../../identity/trust-store.ts";
@@ -9,7 +9,8 @@ import { type Link, SECRETS, type Secret } from "../../kube/resources.ts";
 import { PEER_LINKS } from "../../registry/state.ts";
 import type { RoutePeer } from "../route-table.ts";
 import { readJoinTokenRecord } from "./join-token.ts";
-import { type LinkRecord, readLinkRecord } from "./link-record.ts";
+import { readLinks, routePeers } from "./link-peers.ts";
+import type { LinkRecord } from "./link-record.ts";
 import { LinkRunner, type LinkRunnerDeps } from "./link-runner.ts";
 import type { SyncPipe } from "./sync-pipe.ts";
 
@@ -109,16 +110,10 @@ export class LinkController {
   }
 
   #reconcile(): void {
-    const records = new Map<Link, LinkRecord>();
-    for (const link of this.#deps.links.list()) records.set(link, this.#read(link));
+    const { own } = this.#deps;
+    const records = readLinks(this.#deps, own.trustDomain, this.#log);
     this.#believe(records);
-    const peers = new Map<string, RoutePeer>();
-    for (const [{ metadata, spec }, { joined }] of records) {
-      if (joined === undefined || metadata.deletionTimestamp !== undefined) continue;
-      const { linkSecret, epoch } = joined;
-      peers.set(metadata.name, { linkSecret, epoch, cluster: this.#deps.own.cluster, offered: spec.export });
-    }
-    this.#deps.onPeers(peers);
+    this.#deps.onPeers(routePeers(records, own.cluster));
     if (this.#before === undefined) return;
     this.#runAll(records, this.#before);
     this.#tidyTokens();
@@ -131,25 +126,6 @@ export class LinkController {
       const record = readJoinTokenRecord(secret);
       if (record === undefined || clock.wallMs() < record.expiresAtMs + KEEP_TOKENS_MS) continue;
       kube.delete(SECRETS, secret.metadata.name, SYSTEM_NAMESPACE).catch(() => {});
-    }
-  }
-
-  #read(link: Link): LinkRecord {
-    const { metadata, spec } = link;
-    try {
-      parseTrustDomain(spec.trustDomain);
-      const record = readLinkRecord(this.#deps.secrets.get(spec.secretName, SYSTEM_NAMESPACE));
-      const trustDomain = record.joined?.bundle.trustDomain;
-      if (trustDomain === undefined) return record;
-      // A Secret changed by hand must not let one cluster speak for another.
-      if (trustDomain === spec.trustDomain && trustDomain !== this.#deps.own.trustDomain) return record;
-      throw new MeshError(
-        "IDENTITY_UNEXPECTED",
-        `Cannot use the bundle of ${trustDomain}: the link is to ${spec.trustDomain}.`,
-      );
-    } catch (error) {
-      this.#log.error("link unreadable", { link: metadata.name, reason: errorText(error) });
-      return {};
     }
   }
 

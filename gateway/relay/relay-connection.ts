@@ -25,7 +25,7 @@ export interface RelayRoute {
 export interface RelayContext {
   readonly transport: Transport;
   readonly metrics: RelayMetrics;
-  readonly lookup: (serverName: string) => RelayRoute | undefined;
+  readonly routes: { lookup(serverName: string): RelayRoute | undefined };
   readonly handshakeTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
@@ -172,7 +172,7 @@ export class RelayConnection implements ByteStreamUser {
       this.#refuse("no_server_name", ALERT_UNRECOGNIZED_NAME);
       return;
     }
-    const route = this.#context.lookup(serverName);
+    const route = this.#context.routes.lookup(serverName);
     if (route === undefined) {
       this.#refuse("unknown_route", ALERT_UNRECOGNIZED_NAME);
       return;

@@ -51,10 +51,12 @@ for (const adapter of ["handle", "net"] as const) {
         transport: await createTransport({ adapter, log: silentLog }),
         host: "127.0.0.1",
         port: 0,
-        lookup: (name) => routes.get(name),
-        onRemoved: (listener) => {
-          removed = listener;
-          return () => {};
+        routes: {
+          lookup: (name) => routes.get(name),
+          onRemoved: (listener) => {
+            removed = (key) => listener(new Set([key]));
+            return () => {};
+          },
         },
         clock: systemClock,
         log: silentLog,

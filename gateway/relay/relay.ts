@@ -15,14 +15,19 @@ export interface RelayLimits {
   readonly handshakeTimeoutMs: number;
 }
 
+/** The table of routes. */
+export interface RelayRoutes {
+  /** Called once per connection, with the SNI in lower case. */
+  lookup(serverName: string): RelayRoute | undefined;
+  /** Subscribes to keys of routes that are no more: their connections are cut. Returns the end of it. */
+  onRemoved(removed: (keys: ReadonlySet<string>) => void): () => void;
+}
+
 export interface RelayOptions {
   readonly transport: Transport;
   readonly host: string;
   readonly port: number;
-  /** The table of routes. Called once per connection, with the SNI in lower case. */
-  readonly lookup: (serverName: string) => RelayRoute | undefined;
-  /** Subscribes to keys of routes that are no more: their connections are cut. Returns the end of it. */
-  readonly onRemoved: (removed: (key: string) => void) => () => void;
+  readonly routes: RelayRoutes;
   readonly limits?: Partial<RelayLimits>;
   /** 1 s by default. */
   readonly connectTimeoutMs?: number;
@@ -64,7 +69,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
 class RelayServer implements Relay, RelayContext {
   readonly transport: Transport;
   readonly metrics = new RelayMetrics();
-  readonly lookup: (serverName: string) => RelayRoute | undefined;
+  readonly routes: RelayRoutes;
   readonly handshakeTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
@@ -83,11 +88,13 @@ class RelayServer implements Relay, RelayContext {
     this.#limits = { ...LIMITS, ...options.limits };
     this.#log = options.log;
     this.transport = options.transport;
-    this.lookup = options.lookup;
+    this.routes = options.routes;
     this.handshakeTimeoutMs = this.#limits.handshakeTimeoutMs;
     this.connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     this.idleTimeoutMs = options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
-    this.#unsubscribe = options.onRemoved((key) => this.#cutRoute(key));
+    this.#unsubscribe = options.routes.onRemoved((keys) => {
+      for (const key of keys) this.#cutRoute(key);
+    });
   }
 
   async listen(): Promise<void> {
