@@ -147,6 +147,7 @@ export class WorkloadProxy {
       clock: deps.clock,
       random: deps.random,
       metrics: this.#metrics,
+      zone: workload.zone ?? "",
       mux: options.multiplex === false ? undefined : deps.mux,
       subscribe: (authority) => this.#discovery?.subscribe(authority),
       unsubscribe: (authority) => this.#discovery?.unsubscribe(authority),
@@ -266,7 +267,7 @@ export class WorkloadProxy {
     const pools = (port: number) => {
       const known = appPools.get(port);
       if (known !== undefined) return known;
-      const made = { http1: new ConnectionPool(clock), http2: new Http2Pool() };
+      const made = { http1: new ConnectionPool(clock, random), http2: new Http2Pool() };
       appPools.set(port, made);
       return made;
     };

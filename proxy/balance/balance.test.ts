@@ -7,7 +7,7 @@ import { admit, createBreaker, fail } from "../resilience/breaker.ts";
 import type { Endpoint, EndpointSpec, GatewayTarget } from "./endpoint.ts";
 import { createLoad, loadOf, observe } from "./peak-ewma.ts";
 import { pickGroup, shareOut } from "./priority.ts";
-import { type GroupSpec, type LinkTable, Service, type ServiceSpec } from "./service.ts";
+import { type GroupSpec, type LinkTable, PLAIN_SERVICE, Service, type ServiceSpec } from "./service.ts";
 import { twoChoices } from "./two-choices.ts";
 
 describe("observe()", () => {
@@ -80,6 +80,7 @@ describe("Service.choose()", () => {
     identity: "",
     routeName: "",
     ready,
+    zone: "",
   });
   const groupSpec = (cluster: string, ids: string[], gatewayHosts: string[] = []): GroupSpec => ({
     cluster,
@@ -88,6 +89,7 @@ describe("Service.choose()", () => {
     gateways: gatewayHosts.map((host) => ({ host, port: 4143 })),
   });
   const spec = (...groups: GroupSpec[]): ServiceSpec => ({
+    ...PLAIN_SERVICE,
     kind: "service",
     namespace: "shop",
     name: "web",
@@ -100,6 +102,8 @@ describe("Service.choose()", () => {
     return new Service("web.shop:80", first, {
       clock,
       random: seededRandom(5),
+      zone: "",
+      routeRow: () => 0,
       links: () => links,
       gateway(host, port) {
         const known = gateways.get(host) ?? { host, port, load: createLoad(0), breaker: createBreaker() };
@@ -111,10 +115,11 @@ describe("Service.choose()", () => {
         group,
         load: createLoad(0),
         breaker: createBreaker(),
-        pool: new ConnectionPool(clock),
+        pool: new ConnectionPool(clock, seededRandom(6)),
         mux: undefined,
         http2: new Http2Pool(),
         row: 0,
+        rampUntilMs: 0,
       }),
     });
   }

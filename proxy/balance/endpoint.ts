@@ -28,6 +28,8 @@ export interface EndpointSpec {
   /** SNI at a gateway; empty for a local endpoint. */
   readonly routeName: string;
   readonly ready: boolean;
+  /** "" where it is not known. */
+  readonly zone: string;
 }
 
 /** An endpoint with what this proxy knows of it. Lives as long as control names it. */
@@ -42,6 +44,8 @@ export interface Endpoint {
   readonly http2: Http2Pool;
   /** Row of its metrics. */
   readonly row: number;
+  /** Until then it is warming up; see slow-start.ts. */
+  rampUntilMs: number;
 }
 
 /** The endpoints of one cluster. */
@@ -52,5 +56,9 @@ export interface Group {
   endpoints: readonly Endpoint[];
   /** Of `endpoints`, those that control calls ready. */
   ready: readonly Endpoint[];
+  /** Of `ready`, those of the own zone where they are preferred; none: zones make no difference. */
+  near: readonly Endpoint[];
+  /** How many of `endpoints` are in the own zone. */
+  nearTotal: number;
   gateways: readonly GatewayTarget[];
 }

@@ -2,9 +2,13 @@ import type { Clock } from "../../core/clock.ts";
 import type { LinkHealth } from "../../core/link.ts";
 import type { Random } from "../../core/random.ts";
 import { admits } from "../resilience/breaker.ts";
+import { DEFAULT_RETRY, NO_TIMEOUTS, type RetryPolicy, type Timeouts } from "../resilience/request-policy.ts";
 import { createRetryBudget, type RetryBudget } from "../resilience/retry-budget.ts";
+import { type RouteSpec, RouteTable } from "../route/route-table.ts";
+import { Affinity, rendezvous, type Session, uniformOf } from "./affinity.ts";
 import type { Endpoint, EndpointSpec, GatewayTarget, Group } from "./endpoint.ts";
 import { type GroupHealth, pickGroup, shareOut } from "./priority.ts";
+import { beginRamp } from "./slow-start.ts";
 import { twoChoices } from "./two-choices.ts";
 
 export interface GroupSpec {
@@ -21,8 +25,26 @@ export interface ServiceSpec {
   readonly name: string;
   readonly appProtocol: string;
   readonly federated: boolean;
+  readonly routes: readonly RouteSpec[];
+  readonly timeouts: Timeouts;
+  readonly retry: RetryPolicy;
+  /** For so long a client that does nothing is kept at its endpoint; 0: not at all. */
+  readonly affinityMs: number;
+  readonly preferZone: boolean;
+  /** Of connections to its endpoints; 0: for ever. */
+  readonly maxConnectionAgeMs: number;
   readonly groups: readonly GroupSpec[];
 }
+
+/** What most services have: no rules, and the usual terms. */
+export const PLAIN_SERVICE = {
+  routes: [],
+  timeouts: NO_TIMEOUTS,
+  retry: DEFAULT_RETRY,
+  affinityMs: 0,
+  preferZone: false,
+  maxConnectionAgeMs: 0,
+} as const;
 
 /** State of links by cluster, shared by all services: one message moves them all. */
 export type LinkTable = ReadonlyMap<string, { readonly health: LinkHealth; readonly ramp: number }>;
@@ -30,9 +52,13 @@ export type LinkTable = ReadonlyMap<string, { readonly health: LinkHealth; reado
 export interface ServiceDeps {
   readonly clock: Clock;
   readonly random: Random;
+  /** Of this proxy; "" where it is not known. */
+  readonly zone: string;
   readonly links: () => LinkTable;
   readonly gateway: (host: string, port: number) => GatewayTarget;
   readonly endpoint: (spec: EndpointSpec, group: Group, authority: string) => Endpoint;
+  /** Row of the metrics of a rule. */
+  readonly routeRow: (authority: string, route: string) => number;
 }
 
 /** Under this healthy share breakers are not believed any more: the fault may be ours (Envoy's panic threshold). */
@@ -41,7 +67,7 @@ const PANIC = 0.5;
 const LEAST_RAMP = 0.01;
 
 function keyOf(spec: EndpointSpec): string {
-  return [spec.id, spec.address, spec.port, spec.proxyPort, spec.identity, spec.routeName].join("\0");
+  return [spec.id, spec.address, spec.port, spec.proxyPort, spec.identity, spec.routeName, spec.zone].join("\0");
 }
 
 /** A service as this proxy balances it: control's newest state and what was learnt about each endpoint. */
@@ -49,12 +75,17 @@ export class Service {
   readonly authority: string;
   readonly budget: RetryBudget = createRetryBudget();
   spec: ServiceSpec;
+  /** Undefined where it has no rules. */
+  routes: RouteTable | undefined;
   #groups: readonly Group[] = [];
   readonly #deps: ServiceDeps;
+  readonly #affinity: Affinity;
+  #rules = "[]";
 
   constructor(authority: string, spec: ServiceSpec, deps: ServiceDeps) {
     this.authority = authority;
     this.#deps = deps;
+    this.#affinity = new Affinity(deps.random);
     this.spec = spec;
     this.apply(spec);
   }
@@ -63,9 +94,17 @@ export class Service {
     return this.#groups;
   }
 
+  /** For requests that no rule has terms of its own for. */
+  get terms(): Pick<ServiceSpec, "timeouts" | "retry"> {
+    return this.spec;
+  }
+
   /** Takes a whole new state; endpoints that stay keep their connections, load and breaker. */
   apply(spec: ServiceSpec): void {
     this.spec = spec;
+    this.#compile(spec.routes);
+    const { clock, zone } = this.#deps;
+    const nowMs = clock.nowMs();
     const known = new Map<string, Endpoint>();
     for (const group of this.#groups) {
       for (const endpoint of group.endpoints) known.set(`${group.cluster}\0${keyOf(endpoint.spec)}`, endpoint);
@@ -75,22 +114,47 @@ export class Service {
       const { cluster, trustDomain } = groupSpec;
       const before = groupsBefore.get(`${cluster}\0${trustDomain}`);
       groupsBefore.delete(`${cluster}\0${trustDomain}`);
-      const group: Group = before ?? { cluster, trustDomain, endpoints: [], ready: [], gateways: [] };
+      const group: Group = before ?? {
+        cluster,
+        trustDomain,
+        endpoints: [],
+        ready: [],
+        near: [],
+        nearTotal: 0,
+        gateways: [],
+      };
+      const settled = group.endpoints.length > 0;
       group.gateways = groupSpec.gateways.map(({ host, port }) => this.#deps.gateway(host, port));
       const readiness = new Map<Endpoint, boolean>();
       for (const endpointSpec of groupSpec.endpoints) {
         const key = `${cluster}\0${keyOf(endpointSpec)}`;
         const kept = known.get(key);
         known.delete(key);
-        const endpoint =
-          kept !== undefined && kept.group === group ? kept : this.#deps.endpoint(endpointSpec, group, this.authority);
+        const stays = kept !== undefined && kept.group === group;
+        const endpoint = stays ? kept : this.#deps.endpoint(endpointSpec, group, this.authority);
+        endpoint.pool.maxAgeMs = spec.maxConnectionAgeMs;
+        // Among others that are warm already, or nobody would be.
+        if (!stays && settled) beginRamp(endpoint, nowMs);
         readiness.set(endpoint, endpointSpec.ready);
       }
       group.endpoints = [...readiness.keys()];
       group.ready = group.endpoints.filter((endpoint) => readiness.get(endpoint) === true);
+      const local = (endpoint: Endpoint) => endpoint.spec.zone === zone;
+      const near = spec.preferZone && zone !== "" ? group.ready.filter(local) : [];
+      group.near = near.length < group.ready.length ? near : [];
+      group.nearTotal = group.endpoints.filter(local).length;
       return group;
     });
     for (const endpoint of known.values()) closePools(endpoint);
+  }
+
+  /** Rules are compiled anew only where they changed: endpoints come and go more often. */
+  #compile(routes: readonly RouteSpec[]): void {
+    const text = JSON.stringify(routes, (_, value: unknown) => (value instanceof Set ? [...value] : value));
+    if (text === this.#rules) return;
+    this.#rules = text;
+    const rowOf = (name: string) => this.#deps.routeRow(this.authority, name);
+    this.routes = routes.length > 0 ? new RouteTable(routes, rowOf) : undefined;
   }
 
   /** Drops connections; the service is forgotten. */
@@ -127,30 +191,42 @@ export class Service {
 
   /**
    * The endpoint for a try. `tried` are those that this request has failed on; with `elsewhere` groups other than
-   * theirs are preferred; the group of cluster `prefer` comes before the usual order. Undefined: nothing can take it,
-   * and waiting would not help.
+   * theirs are preferred; the group of cluster `prefer` comes before the usual order; `client` is whom the service may
+   * keep at one endpoint. Undefined: nothing can take it, and waiting would not help.
    */
-  choose(tried: readonly Endpoint[], elsewhere: boolean, prefer = ""): Endpoint | undefined {
-    const { clock, random } = this.#deps;
+  choose(tried: readonly Endpoint[], elsewhere: boolean, prefer = "", client = ""): Endpoint | undefined {
+    const { clock } = this.#deps;
     const nowMs = clock.nowMs();
+    const { affinityMs } = this.spec;
+    const session = affinityMs > 0 ? this.#affinity.session(client, affinityMs, nowMs) : undefined;
+    return this.#chooseFor(session, tried, elsewhere, prefer, nowMs);
+  }
+
+  #chooseFor(
+    session: Session | undefined,
+    tried: readonly Endpoint[],
+    elsewhere: boolean,
+    prefer: string,
+    nowMs: number,
+  ): Endpoint | undefined {
     const groups = prefer === "" ? this.#groups : preferring(this.#groups, prefer);
     const first = groups[0];
     if (first === undefined) return undefined;
     // Nearly always: nothing failed yet, and the first group is whole.
     const whole = tried.length === 0 && allWell(first) && (first.cluster === "" || this.#cap(first, nowMs) >= 1);
-    if (whole) return twoChoices(first.ready, nowMs, random);
+    if (whole) return this.#pick(first.near.length > 0 ? first.near : first.ready, session, nowMs);
     const usable = (endpoint: Endpoint) => admits(endpoint.breaker, nowMs) && !tried.includes(endpoint);
     const avoid = elsewhere ? new Set(tried.map((endpoint) => endpoint.group)) : undefined;
-    const candidates = groups.map((group) => group.ready.filter(usable));
+    const able = groups.map((group) => group.ready.filter(usable));
     const health = groups.map(
       (group, i): GroupHealth => ({
-        healthy: avoid?.has(group) === true ? 0 : (candidates[i]?.length ?? 0),
+        healthy: avoid?.has(group) === true ? 0 : (able[i]?.length ?? 0),
         total: group.endpoints.length,
         cap: this.#cap(group, nowMs),
       }),
     );
-    let picked = pickGroup(shareOut(health), random());
-    if (picked < 0 && avoid !== undefined) return this.choose(tried, false, prefer);
+    let picked = pickGroup(shareOut(health), this.#uniform(session));
+    if (picked < 0 && avoid !== undefined) return this.#chooseFor(session, tried, false, prefer, nowMs);
     if (picked < 0) picked = this.#lastResort(groups, tried, health);
     const group = groups[picked];
     if (group === undefined) return undefined;
@@ -159,7 +235,31 @@ export class Service {
     const panic = alone && admitted.length < PANIC * group.ready.length;
     const left = leastTried(panic ? group.ready : admitted, tried);
     // What a breaker keeps back is still better than no answer.
-    return twoChoices(left.length > 0 ? left : leastTried(group.ready, tried), nowMs, random);
+    const candidates = left.length > 0 ? left : leastTried(group.ready, tried);
+    return this.#pick(this.#zoned(group, candidates, session), session, nowMs);
+  }
+
+  #uniform(session: Session | undefined): number {
+    return session === undefined ? this.#deps.random() : uniformOf(session);
+  }
+
+  #pick(candidates: readonly Endpoint[], session: Session | undefined, nowMs: number): Endpoint | undefined {
+    if (session !== undefined) return rendezvous(candidates, session);
+    return twoChoices(candidates, nowMs, this.#deps.random);
+  }
+
+  /** Those of the own zone as long as enough of it is healthy, as with groups; what it cannot take goes to the others. */
+  #zoned(group: Group, candidates: readonly Endpoint[], session: Session | undefined): readonly Endpoint[] {
+    if (group.near.length === 0) return candidates;
+    const near = candidates.filter((endpoint) => group.near.includes(endpoint));
+    const far = candidates.filter((endpoint) => !group.near.includes(endpoint));
+    const total = group.endpoints.length - group.nearTotal;
+    const shares = shareOut([
+      { healthy: near.length, total: group.nearTotal, cap: 1 },
+      { healthy: far.length, total, cap: 1 },
+    ]);
+    const picked = pickGroup(shares, this.#uniform(session));
+    return picked === 0 ? near : picked === 1 ? far : candidates;
   }
 
   /**

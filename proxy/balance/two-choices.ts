@@ -1,11 +1,18 @@
 import type { Random } from "../../core/random.ts";
 import { type Load, loadOf } from "./peak-ewma.ts";
+import { rampingChoice } from "./slow-start.ts";
+
+interface Candidate {
+  readonly load: Load;
+  /** See slow-start.ts; what has none is always warm. */
+  rampUntilMs?: number;
+}
 
 /**
  * The less loaded of two candidates drawn at random; undefined where there is none. Better than the least loaded of
  * all: many clients with the same stale view do not herd (Mitzenmacher, "The power of two choices").
  */
-export function twoChoices<T extends { readonly load: Load }>(
+export function twoChoices<T extends Candidate>(
   candidates: readonly T[],
   nowMs: number,
   random: Random,
@@ -18,5 +25,8 @@ export function twoChoices<T extends { readonly load: Load }>(
   const a = candidates[i];
   const b = candidates[j];
   if (a === undefined || b === undefined) return a ?? b;
+  const aRamps = (a.rampUntilMs ?? 0) > nowMs;
+  if (aRamps !== (b.rampUntilMs ?? 0) > nowMs)
+    return aRamps ? rampingChoice(a, b, nowMs, random) : rampingChoice(b, a, nowMs, random);
   return loadOf(a.load, nowMs) <= loadOf(b.load, nowMs) ? a : b;
 }

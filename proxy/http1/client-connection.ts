@@ -14,8 +14,10 @@ export type TryFailure =
   | "malformed"
   /** The other end took the connection up no more: nothing of the request was read. */
   | "untaken"
-  /** The proxy at the other end said that it did not pass the request on. */
+  /** The answer was turned down: the other proxy's refusal, or a status that is retried. */
   | "refused"
+  /** No answer came within the time for a try. */
+  | "timeout"
   /** Given up by this side: the link died. */
   | "abandoned";
 
@@ -83,6 +85,8 @@ export class ClientConnection implements ByteStreamUser {
   /** Exchanges begun; over 1 means that the other end may have closed it just now. */
   uses = 0;
   idleSinceMs = 0;
+  /** Serves no new exchange from then on. */
+  retireAtMs = Number.POSITIVE_INFINITY;
   /** The server's own limit on idling (Keep-Alive: timeout), less a second. */
   idleLimitMs = Number.POSITIVE_INFINITY;
   readonly #head: Head;

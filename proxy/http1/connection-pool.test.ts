@@ -10,7 +10,7 @@ const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 describe("ConnectionPool", () => {
   it("lets few connections be made at a time, and wakes a waiter for each that was made or failed", async () => {
-    const pool = new ConnectionPool(new ManualClock());
+    const pool = new ConnectionPool(new ManualClock(), () => 0);
     const ended: (() => void)[] = [];
     while (pool.mayDial) ended.push(pool.dialBegins());
     assert.equal(ended.length, 8);
@@ -26,7 +26,7 @@ describe("ConnectionPool", () => {
   });
 
   it("wakes a waiter for a connection that is given back, and none that gave up", async () => {
-    const pool = new ConnectionPool(new ManualClock());
+    const pool = new ConnectionPool(new ManualClock(), () => 0);
     while (pool.mayDial) pool.dialBegins();
     const got: (ClientConnection | undefined)[] = [];
     const giveUp = pool.wait(() => assert.fail("it had given up"));
@@ -40,7 +40,7 @@ describe("ConnectionPool", () => {
   });
 
   it("wakes all when the endpoint is gone", async () => {
-    const pool = new ConnectionPool(new ManualClock());
+    const pool = new ConnectionPool(new ManualClock(), () => 0);
     while (pool.mayDial) pool.dialBegins();
     let woken = 0;
     for (let i = 0; i < 20; i++) pool.wait(() => woken++);

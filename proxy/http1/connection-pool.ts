@@ -1,4 +1,5 @@
 import type { Clock } from "../../core/clock.ts";
+import type { Random } from "../../core/random.ts";
 import type { ClientConnection, ConnectionOwner } from "./client-connection.ts";
 
 const MAX_IDLE = 100;
@@ -8,6 +9,12 @@ const IDLE_MS = 60_000;
  * of its neighbours, a handshake for each request would keep the processors from serving any of them.
  */
 const MAX_DIALS = 8;
+/** To one endpoint, of one protocol; an app with more under way at once has its own troubles. */
+const MAX_CONNECTIONS = 4_096;
+/** Requests that wait for one of them. */
+const MAX_WAITING = 4_096;
+/** Share of its greatest age by which a connection may retire early, so that not all do at once. */
+const AGE_JITTER = 0.2;
 
 /** What carries the connections of a pool, where they share others. */
 export interface PoolCarrier {
@@ -27,10 +34,14 @@ export class ConnectionPool implements ConnectionOwner {
   #dials = 0;
   #waiting: (() => void)[] = [];
   #wakeDue = false;
+  readonly #random: Random;
+  /** Connections made from now on serve no new exchange after so long; 0: no limit. */
+  maxAgeMs = 0;
 
   /** `carrier` closes with the pool. */
-  constructor(clock: Clock, carrier?: PoolCarrier) {
+  constructor(clock: Clock, random: Random, carrier?: PoolCarrier) {
     this.#clock = clock;
+    this.#random = random;
     this.#carrier = carrier;
   }
 
@@ -44,7 +55,12 @@ export class ConnectionPool implements ConnectionOwner {
 
   /** Whether another connection may be made now. */
   get mayDial(): boolean {
-    return this.#dials < MAX_DIALS || this.#closed;
+    return (this.#dials < MAX_DIALS && this.#busy.size + this.#dials < MAX_CONNECTIONS) || this.#closed;
+  }
+
+  /** No more may wait. */
+  get full(): boolean {
+    return this.#waiting.length >= MAX_WAITING;
   }
 
   /** A connection is being made; the returned function says, once, that it is made or will not be. */
@@ -81,6 +97,8 @@ export class ConnectionPool implements ConnectionOwner {
 
   /** A new connection, about to serve an exchange. */
   add(connection: ClientConnection): void {
+    if (this.maxAgeMs > 0)
+      connection.retireAtMs = this.#clock.nowMs() + this.maxAgeMs * (1 - AGE_JITTER * this.#random());
     this.#busy.add(connection);
   }
 
@@ -100,24 +118,30 @@ export class ConnectionPool implements ConnectionOwner {
   }
 
   #stale(connection: ClientConnection): boolean {
-    return this.#clock.nowMs() - connection.idleSinceMs >= Math.min(IDLE_MS, connection.idleLimitMs);
+    const nowMs = this.#clock.nowMs();
+    if (nowMs >= connection.retireAtMs) return true;
+    return nowMs - connection.idleSinceMs >= Math.min(IDLE_MS, connection.idleLimitMs);
   }
 
   /** Takes a connection back after an exchange. */
   release(connection: ClientConnection): void {
     this.#busy.delete(connection);
-    if (this.#closed || this.#idle.length >= MAX_IDLE) {
+    connection.idleSinceMs = this.#clock.nowMs();
+    if (this.#closed || this.#idle.length >= MAX_IDLE || connection.idleSinceMs >= connection.retireAtMs) {
       connection.drop();
+      this.#wakeSoon();
       return;
     }
-    connection.idleSinceMs = this.#clock.nowMs();
     this.#idle.push(connection);
     this.#wakeSoon();
   }
 
   /** Forgets a connection that is closed or was taken away. */
   gone(connection: ClientConnection): void {
-    if (this.#busy.delete(connection)) return;
+    if (this.#busy.delete(connection)) {
+      this.#wakeSoon();
+      return;
+    }
     const index = this.#idle.indexOf(connection);
     if (index >= 0) this.#idle.splice(index, 1);
   }

@@ -62,7 +62,14 @@ export function createEngine(deps: { clock: Clock; log: Log; transport: Transpor
     requestHead: createHead(deps.limits.maxHeadBytes, deps.limits.maxHeadFields),
     // The other proxy may have added to an answer, too.
     responseHead: createHead(MAX_HEAD_BYTES + ADDED_BYTES, MAX_HEAD_FIELDS + ADDED_FIELDS),
-    rewrite: { targetStart: 0, targetEnd: 0, host: undefined, added: Buffer.alloc(0) },
+    rewrite: {
+      targetStart: 0,
+      targetEnd: 0,
+      target: undefined,
+      host: undefined,
+      lines: Buffer.alloc(0),
+      added: Buffer.alloc(0),
+    },
     held: new HeldBuffers(),
     connections: new Set(),
     draining: false,
@@ -72,8 +79,11 @@ export function createEngine(deps: { clock: Clock; log: Log; transport: Transpor
 /** An answer of our own. */
 export interface Refusal {
   readonly status: number;
-  readonly code: MeshErrorCode;
+  /** Absent where nothing is wrong: a redirect. */
+  readonly code?: MeshErrorCode;
   readonly message: string;
+  /** Further fields of it, names in lower case. */
+  readonly fields?: readonly (readonly [name: string, value: string])[];
 }
 
 /** `routed`: the rewrite is laid out. `wait`: `connection.again()` will be called. `tunnel`: the handler takes the stream. */
@@ -89,8 +99,11 @@ export interface ServedRequest<S> {
   readonly idempotent: boolean;
   /** All that was sent of it is still held. */
   readonly replayable: boolean;
-  /** The request as it goes out; its head ends at `headLength`. */
+  /** All of it has come. */
+  readonly requestDone: boolean;
+  /** The request as it goes out, `heldLength` bytes so far; its head ends at `headLength`. */
   readonly held: Buffer;
+  readonly heldLength: number;
   readonly headLength: number;
   readonly closed: boolean;
   /** Sends it on `connection`. */
@@ -99,6 +112,10 @@ export interface ServedRequest<S> {
   again(): void;
   /** Answers it in the endpoint's place. */
   fail(refusal: Refusal): void;
+  /** Ends the try that is under way, if any: no more is wanted of it, and `failed` is not called. */
+  dropTry(): void;
+  /** Ends the exchange: as `fail` where no answer has begun, else the client sees it cut short. */
+  abort(refusal: Refusal): void;
   /** The handler has taken the stream over and is done with it. */
   forget(): void;
 }
@@ -115,6 +132,8 @@ export interface RequestHandler<S> {
   rejects(connection: ServedRequest<S>, head: Head, b: Buffer): boolean;
   /** The answer's head is going out. */
   answered(connection: ServedRequest<S>, status: number): void;
+  /** The same head is about to be written: marks fields of it as not to be forwarded, returns lines to be added. */
+  amend(connection: ServedRequest<S>, head: Head, b: Buffer): Buffer;
   /** A try failed before any byte of an answer was passed on: dispatch again, or fail. */
   failed(connection: ServedRequest<S>, failure: TryFailure, used: ClientConnection): void;
   /** The exchange is over; once for each request that was routed or refused. Status 0: it was broken off. */

@@ -14,7 +14,9 @@ function rewriteRequest(text: string, how: Partial<RequestRewrite> = {}): string
   const end = writeRequestHead(head, b, out, 0, {
     targetStart,
     targetEnd,
+    target: undefined,
     host: undefined,
+    lines: Buffer.alloc(0),
     added: Buffer.alloc(0),
     ...how,
   });

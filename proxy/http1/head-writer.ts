@@ -11,6 +11,7 @@ const STATUS_VERSION = Buffer.from("HTTP/1.1", "latin1");
 const CONNECTION_CLOSE = Buffer.from("connection: close\r\n", "latin1");
 const CONNECTION_UPGRADE = Buffer.from("connection: upgrade\r\n", "latin1");
 const KEEP = Buffer.from("connection: keep-alive\r\n", "latin1");
+const NO_LINES = Buffer.alloc(0);
 const HOST_FIELD = Buffer.from("host: ", "latin1");
 
 /** Copies `b[start, end)` to `out` at `o`; returns the index after it. Short runs cost less in a loop. */
@@ -53,24 +54,29 @@ export interface RequestRewrite {
   /** Part of the target to send; equal to the head's target for origin-form. */
   targetStart: number;
   targetEnd: number;
+  /** Sent in place of the target that came: a rule changed the path. */
+  target: Buffer | undefined;
   /** Sent in place of the Host field that came: for absolute-form (RFC 9112 section 3.2.2). */
   host: Buffer | undefined;
-  /** Whole field lines, each with CRLF. */
+  /** Whole field lines, each with CRLF: a rule's, then the mesh's. */
+  lines: Buffer;
   added: Buffer;
 }
 
 /** Room that `writeRequestHead` needs at most for a head that came in `headBytes`. */
 export function writtenHeadBytes(headBytes: number, how: RequestRewrite): number {
-  const { host, added, targetStart, targetEnd } = how;
-  return headBytes + (targetEnd - targetStart) + (host?.length ?? 0) + added.length + 64;
+  const { host, lines, added, target, targetStart, targetEnd } = how;
+  const changes = (target?.length ?? 0) + (host?.length ?? 0) + lines.length + added.length;
+  return headBytes + (targetEnd - targetStart) + changes + 64;
 }
 
 /** Writes the request on to the next hop; returns the index after its head. */
 export function writeRequestHead(head: Head, b: Uint8Array, out: Buffer, from: number, how: RequestRewrite): number {
   let o = put(out, from, b, head.start, head.methodEnd);
   out[o++] = 32;
+  if (how.target !== undefined) o = putAll(out, o, how.target);
   // Of a URL without path OPTIONS means the server as a whole (RFC 9112 section 3.2.4).
-  if (how.targetStart === how.targetEnd) out[o++] = head.method === OPTIONS ? 42 : 47;
+  else if (how.targetStart === how.targetEnd) out[o++] = head.method === OPTIONS ? 42 : 47;
   else {
     // `http://host?query` has an empty path, which is sent as "/" (RFC 9112 section 3.2.1).
     if (b[how.targetStart] === 63) out[o++] = 47;
@@ -87,7 +93,7 @@ export function writeRequestHead(head: Head, b: Uint8Array, out: Buffer, from: n
   if (head.upgrade) dropped &= ~(1 << UPGRADE);
   o = putFields(head, b, out, o, dropped);
   if (head.upgrade) o = putAll(out, o, CONNECTION_UPGRADE);
-  o = putAll(out, o, how.added);
+  o = putAll(out, putAll(out, o, how.lines), how.added);
   return endLine(out, o);
 }
 
@@ -96,7 +102,8 @@ export type Persistence = "keep" | "close" | "keep10" | "upgrade";
 
 /**
  * Writes the response on to the client; returns the index after its head. `ours` lets x-causeway-* fields through:
- * only where the sender is a proxy of the mesh.
+ * only where the sender is a proxy of the mesh. `lines`: whole field lines to be
+ * added.
  */
 export function writeResponseHead(
   head: Head,
@@ -105,6 +112,7 @@ export function writeResponseHead(
   from: number,
   persistence: Persistence,
   ours: boolean,
+  lines: Buffer = NO_LINES,
 ): number {
   let dropped = DROPPED;
   // 426 says in Upgrade what it asks for.
@@ -113,7 +121,7 @@ export function writeResponseHead(
   if (ours) dropped &= ~(1 << OURS);
   let o = putAll(out, from, STATUS_VERSION);
   o = put(out, o, b, head.start + 8, head.fieldsStart);
-  o = putFields(head, b, out, o, dropped);
+  o = putAll(out, putFields(head, b, out, o, dropped), lines);
   if (persistence === "close") o = putAll(out, o, CONNECTION_CLOSE);
   else if (persistence === "keep10") o = putAll(out, o, KEEP);
   if (upgrade) o = putAll(out, o, CONNECTION_UPGRADE);

@@ -19,9 +19,17 @@ export const BODY_STALLED = late(504, "Cannot pass the request on: its body is n
 
 const REASONS: Readonly<Record<number, string>> = {
   400: "Bad Request",
+  301: "Moved Permanently",
+  302: "Found",
+  303: "See Other",
+  307: "Temporary Redirect",
+  308: "Permanent Redirect",
   403: "Forbidden",
+  404: "Not Found",
   408: "Request Timeout",
+  429: "Too Many Requests",
   431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
   502: "Bad Gateway",
   503: "Service Unavailable",
   504: "Gateway Timeout",
@@ -29,12 +37,14 @@ const REASONS: Readonly<Record<number, string>> = {
 
 /** An answer of our own, whole: the code in `x-causeway-error`, the message as its body. */
 export function refusalText(refusal: Refusal, headOnly: boolean, close: boolean): Buffer {
-  const body = Buffer.from(`${refusal.code}: ${refusal.message}\n`, "utf8");
+  const { code, message, fields = [] } = refusal;
+  const body = Buffer.from(code === undefined ? `${message}\n` : `${code}: ${message}\n`, "utf8");
   const head = [
     `HTTP/1.1 ${refusal.status} ${REASONS[refusal.status] ?? "Error"}`,
     "content-type: text/plain; charset=utf-8",
     `content-length: ${body.length}`,
-    `x-causeway-error: ${refusal.code}`,
+    ...(code === undefined ? [] : [`x-causeway-error: ${code}`]),
+    ...fields.map(([name, value]) => `${name}: ${value}`),
     ...(close ? ["connection: close"] : []),
     "",
     "",

@@ -103,6 +103,10 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     return this.#held.bytes;
   }
 
+  get heldLength(): number {
+    return this.#held.length;
+  }
+
   get headLength(): number {
     return this.#held.headLength;
   }
@@ -282,10 +286,19 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
 
   /** The rest of the request is not to be had: whoever has the start of it must not take that for the whole. */
   #abandonBody(refusal: Refusal): void {
+    this.#handler.cancel(this);
+    this.abort(refusal);
+  }
+
+  dropTry(): void {
     const upstream = this.#upstream;
     this.#upstream = undefined;
     upstream?.drop();
-    this.#handler.cancel(this);
+  }
+
+  abort(refusal: Refusal): void {
+    this.dropTry();
+    if (this.#phase === "gone") return;
     if (this.#responded) this.#breakOff();
     else this.fail(refusal);
   }
@@ -359,7 +372,8 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     if (framing === "close" || !this.#body.done || this.#engine.draining) this.#closing = true;
     const how: Persistence = this.#closing ? "close" : this.minor === 0 ? "keep10" : "keep";
     const scratch = this.#engine.transport.scratch;
-    let o = writeResponseHead(head, b, scratch, 0, how, this.#handler.trusted(this));
+    const lines = this.#handler.amend(this, head, b);
+    let o = writeResponseHead(head, b, scratch, 0, how, this.#handler.trusted(this), lines);
     this.replayable = false;
     this.#held.release();
     const together = o + bodyEnd - headEnd <= scratch.length;

@@ -10,7 +10,6 @@ import type { Engine, RequestHandler, ServedRequest, Verdict } from "../http1/en
 import { CONNECT, type Head, OPTIONS } from "../http1/head.ts";
 import { retriesLeftOf } from "../http1/our-fields.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import { MAX_TRIES } from "../resilience/retry-policy.ts";
 import type { Admission } from "./admission.ts";
 
 export interface InboundState {
@@ -40,6 +39,8 @@ export interface InboundDeps {
   readonly pool: (port: number) => ConnectionPool;
 }
 
+/** Index of the fields where the caller says nothing of retries; what it says is one digit. */
+const NOT_SAID = 10;
 const NO_FIELDS = Buffer.alloc(0);
 
 /**
@@ -48,7 +49,7 @@ const NO_FIELDS = Buffer.alloc(0);
  */
 export function addedFields(peer: Identity): readonly Buffer[] {
   const client = `x-causeway-client-id: ${peer}\r\n`;
-  const lines = Array.from({ length: MAX_TRIES }, (_, left) => `${client}x-causeway-retries-left: ${left}\r\n`);
+  const lines = Array.from({ length: NOT_SAID }, (_, left) => `${client}x-causeway-retries-left: ${left}\r\n`);
   return [...lines, client].map((line) => Buffer.from(line, "latin1"));
 }
 
@@ -83,8 +84,10 @@ export class InboundHandler implements RequestHandler<InboundState> {
     }
     rewrite.targetStart = head.targetStart;
     rewrite.targetEnd = head.targetEnd;
+    rewrite.target = undefined;
     rewrite.host = undefined;
-    rewrite.added = state.added[Math.min(MAX_TRIES, retriesLeftOf(head, b) ?? MAX_TRIES)] ?? NO_FIELDS;
+    rewrite.lines = NO_FIELDS;
+    rewrite.added = state.added[retriesLeftOf(head, b) ?? NOT_SAID] ?? NO_FIELDS;
     return "routed";
   }
 
@@ -141,6 +144,10 @@ export class InboundHandler implements RequestHandler<InboundState> {
   }
 
   answered(): void {}
+
+  amend(): Buffer {
+    return NO_FIELDS;
+  }
 
   finished(connection: Connection, status: number): void {
     this.#deps.metrics.request(connection.state.row, status, this.#deps.clock.nowMs() - connection.startMs);

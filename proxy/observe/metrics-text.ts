@@ -1,6 +1,7 @@
 // What Metrics counted, as text, with names as Linkerd's where it has them.
 import { escapeLabel, type Families, joinLabels } from "./families.ts";
 import {
+  BREAKER_CLOSED,
   BREAKER_OPENED,
   BUCKETS,
   DENIED,
@@ -9,12 +10,15 @@ import {
   type Metrics,
   OPEN,
   OPENED,
+  RATE_LIMITED,
   READ,
   REQUESTS,
   RESPONSES,
   RETRIES,
   RETRIES_REFUSED,
   type RouteLabels,
+  SHED,
+  TIMED_OUT,
   WRITTEN,
 } from "./metrics.ts";
 import { LATENCY_BOUNDS_MS, RESPONSE_COLUMNS, responseLabels } from "./responses.ts";
@@ -33,6 +37,10 @@ const PEER_COLUMNS: readonly (readonly [
   ["outbound_http_retry_requests_total", "counter", RETRIES, false],
   ["outbound_http_retry_limit_exceeded_total", "counter", RETRIES_REFUSED, false],
   ["outbound_http_balancer_breaker_opened_total", "counter", BREAKER_OPENED, false],
+  ["outbound_http_balancer_breaker_closed_total", "counter", BREAKER_CLOSED, false],
+  ["http_timeouts_total", "counter", TIMED_OUT, false],
+  ["http_load_shed_total", "counter", SHED, false],
+  ["inbound_http_rate_limited_total", "counter", RATE_LIMITED, false],
   ["inbound_http_authz_deny_total", "counter", DENIED, false],
 ];
 

@@ -34,7 +34,11 @@ export const RETRIES = OPENED + 4;
 export const RETRIES_REFUSED = OPENED + 5;
 export const BREAKER_OPENED = OPENED + 6;
 export const DENIED = OPENED + 7;
-const COLUMNS = OPENED + 8;
+export const TIMED_OUT = OPENED + 8;
+export const SHED = OPENED + 9;
+export const RATE_LIMITED = OPENED + 10;
+export const BREAKER_CLOSED = OPENED + 11;
+const COLUMNS = OPENED + 12;
 
 /** Something that happens seldom enough for an object of its own. */
 export interface Counter {
@@ -117,6 +121,25 @@ export class Metrics {
 
   breakerOpened(row: number): void {
     this.peers.add(row, BREAKER_OPENED, 1);
+  }
+
+  breakerClosed(row: number): void {
+    this.peers.add(row, BREAKER_CLOSED, 1);
+  }
+
+  /** A request, or a try of one, whose time ran out. */
+  timedOut(row: number): void {
+    this.peers.add(row, TIMED_OUT, 1);
+  }
+
+  /** A request that was turned away because too many were under way. */
+  shed(row: number): void {
+    this.peers.add(row, SHED, 1);
+  }
+
+  /** A request over its client's rate. */
+  rateLimited(row: number): void {
+    this.peers.add(row, RATE_LIMITED, 1);
   }
 
   /** A request or connection that policy does not let in. */

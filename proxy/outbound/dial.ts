@@ -184,7 +184,7 @@ function watchGateway(
     switch (end) {
       case "connected":
         observe(gateway.load, nowMs - sinceMs, nowMs);
-        succeed(gateway.breaker);
+        succeed(gateway.breaker, nowMs);
         return;
       case "failed":
         fail(gateway.breaker, true, nowMs, random);

@@ -4,13 +4,17 @@ import type { Endpoint__Output } from "../../protos/gen/causeway/discovery/v1/En
 import type { LinkState__Output } from "../../protos/gen/causeway/discovery/v1/LinkState.ts";
 import type { ServiceState__Output } from "../../protos/gen/causeway/discovery/v1/ServiceState.ts";
 import type { EndpointSpec } from "../balance/endpoint.ts";
-import type { GroupSpec, LinkTable, ServiceSpec } from "../balance/service.ts";
+import { type GroupSpec, type LinkTable, PLAIN_SERVICE, type ServiceSpec } from "../balance/service.ts";
 import { parseAuthority } from "../http1/authority.ts";
+import { DEFAULT_RETRY, NO_TIMEOUTS } from "../resilience/request-policy.ts";
+import { retryFrom, routesFrom, timeoutsFrom } from "../route/route-spec.ts";
 
 const MAX_GROUPS = 256;
 const MAX_ENDPOINTS = 1_000;
 const MAX_GATEWAYS = 32;
 const MAX_LINKS = 4_096;
+/** Kubernetes' own limit on sessionAffinityConfig. */
+const MAX_AFFINITY_S = 86_400;
 
 const HEALTH: Readonly<Record<LinkState__Output["health"], LinkHealth>> = {
   HEALTH_UNKNOWN: "unknown",
@@ -22,7 +26,7 @@ const HEALTH: Readonly<Record<LinkState__Output["health"], LinkHealth>> = {
 
 /** An endpoint from the wire; undefined where it could not be verified or dialled. */
 function endpointFrom(wire: Endpoint__Output): EndpointSpec | undefined {
-  const { id, address, port, proxyPort, identity, routeName, ready } = wire;
+  const { id, address, port, proxyPort, identity, routeName, ready, zone } = wire;
   const secured = proxyPort > 0 || routeName !== "";
   try {
     if (secured) parseIdentity(identity);
@@ -30,13 +34,24 @@ function endpointFrom(wire: Endpoint__Output): EndpointSpec | undefined {
     return undefined;
   }
   if (port < 1 || port > 65_535 || proxyPort > 65_535 || (routeName === "" && address === "")) return undefined;
-  return { id, address, port, proxyPort, identity: secured ? identity : "", routeName, ready };
+  return { id, address, port, proxyPort, identity: secured ? identity : "", routeName, ready, zone };
 }
 
 /** Control's state of `authority`, bounded and checked: what cannot be used is left out. */
 export function serviceFrom(wire: ServiceState__Output): ServiceSpec {
   const { namespace, name, appProtocol } = wire;
-  const base = { namespace, name, appProtocol, federated: wire.federated };
+  const base = {
+    namespace,
+    name,
+    appProtocol,
+    federated: wire.federated,
+    routes: routesFrom(wire.routes),
+    timeouts: wire.timeouts ? timeoutsFrom(wire.timeouts) : NO_TIMEOUTS,
+    retry: wire.retry ? retryFrom(wire.retry) : DEFAULT_RETRY,
+    affinityMs: Math.min(wire.affinitySeconds, MAX_AFFINITY_S) * 1_000,
+    preferZone: wire.preferZone,
+    maxConnectionAgeMs: wire.maxConnectionAgeMs,
+  };
   if (wire.kind === "KIND_EXTERNAL") return externalService(wire.authority);
   if (wire.kind !== "KIND_SERVICE") return { ...base, kind: "notFound", groups: [] };
   const groups = wire.groups.slice(0, MAX_GROUPS).flatMap((group): readonly GroupSpec[] => {
@@ -59,7 +74,7 @@ export function serviceFrom(wire: ServiceState__Output): ServiceSpec {
 /** A name outside of the mesh: one plain endpoint, which DNS finds. */
 function externalService(authority: string): ServiceSpec {
   const parsed = parseAuthority(authority, 80);
-  const base = { namespace: "", name: "", appProtocol: "", federated: false } as const;
+  const base = { ...PLAIN_SERVICE, namespace: "", name: "", appProtocol: "", federated: false } as const;
   if (parsed === undefined) return { ...base, kind: "notFound", groups: [] };
   const { host, port } = parsed;
   const endpoint: EndpointSpec = {
@@ -70,6 +85,7 @@ function externalService(authority: string): ServiceSpec {
     identity: "",
     routeName: "",
     ready: true,
+    zone: "",
   };
   return { ...base, kind: "external", groups: [{ cluster: "", trustDomain: "", endpoints: [endpoint], gateways: [] }] };
 }

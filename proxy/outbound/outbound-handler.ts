@@ -1,15 +1,28 @@
 // HTTP/1.1 requests of the app: which service they are for, and how they use connections.
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { Endpoint } from "../balance/endpoint.ts";
+import type { Service } from "../balance/service.ts";
 import { splitAbsolute } from "../http1/authority.ts";
 import { ClientConnection, type TryFailure } from "../http1/client-connection.ts";
 import type { RequestHandler, ServedRequest, Verdict } from "../http1/engine.ts";
+import { dropFields } from "../http1/field-drop.ts";
 import { CONNECT, type Head, OPTIONS } from "../http1/head.ts";
-import { errorOf, preferOf, RETRIES_LEFT_DIGIT, RETRIES_LEFT_FIELD, retriesLeftOf } from "../http1/our-fields.ts";
+import {
+  DEADLINE_AND_RETRIES_FIELDS,
+  deadlineOf,
+  errorOf,
+  preferOf,
+  putBudget,
+  RETRIES_LEFT_FIELD,
+  retriesLeftOf,
+} from "../http1/our-fields.ts";
 import { HTTP1 } from "../preface.ts";
+import { Http1View } from "../route/http1-view.ts";
+import { changedTarget } from "../route/target-change.ts";
 import type { OutboundDeps, OutboundState } from "./outbound-state.ts";
+import { type Routed, routeRequest } from "./routing.ts";
 import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";
-import { type DialGate, type RequestProtocol, Tries } from "./tries.ts";
+import { type DialGate, type RequestProtocol, type Terms, Tries } from "./tries.ts";
 import { openTunnel } from "./tunnel.ts";
 
 type Connection = ServedRequest<OutboundState>;
@@ -20,6 +33,7 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
   readonly preface = HTTP1;
   readonly #deps: OutboundDeps;
   readonly #tries: Tries<Connection>;
+  readonly #view = new Http1View();
 
   constructor(deps: OutboundDeps) {
     this.#deps = deps;
@@ -38,7 +52,12 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
     let port = 80;
     rewrite.targetStart = head.targetStart;
     rewrite.targetEnd = head.targetEnd;
+    rewrite.target = undefined;
     rewrite.host = undefined;
+    rewrite.lines = NO_FIELDS;
+    state.routeRow = -1;
+    state.plan = undefined;
+    state.mirrored = true;
     if (head.method === CONNECT) {
       if (state.fixed !== undefined) return badRequest("it is a CONNECT to what is no proxy");
       text = b.toString("latin1", head.targetStart, head.targetEnd);
@@ -73,12 +92,52 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
       state.service = service;
       return "tunnel";
     }
-    this.#tries.begin(connection, service, retriesLeftOf(head, b), preferOf(head, b));
-    rewrite.added = service.spec.kind === "external" ? NO_FIELDS : RETRIES_LEFT_FIELD;
+    if (service.routes === undefined) return this.#begin(connection, service, service.terms, head, b);
+    const view = this.#view.look(head, b, rewrite.targetStart, rewrite.targetEnd);
+    const onRoute = (row: number) => {
+      state.routeRow = row;
+    };
+    const again = () => connection.again();
+    const routed = routeRequest(this.#deps, entry, service, service.routes, view, onRoute, again);
+    if (routed === "wait" || "status" in routed) return routed;
+    this.#apply(connection, routed, head, b);
+    return this.#begin(connection, routed.service, routed.terms, head, b);
+  }
+
+  #begin(connection: Connection, service: Service, terms: Terms, head: Head, b: Buffer): Verdict {
+    const { rewrite } = this.#deps.engine;
+    const { state } = connection;
+    this.#tries.begin(
+      connection,
+      service,
+      {
+        retriesLeft: retriesLeftOf(head, b),
+        deadlineMs: deadlineOf(head, b),
+        prefer: preferOf(head, b),
+        client: service.spec.affinityMs > 0 ? connection.stream.remoteAddress : "",
+      },
+      terms,
+    );
+    if (service.spec.kind === "external") rewrite.added = NO_FIELDS;
+    else rewrite.added = state.deadlineAtMs === Infinity ? RETRIES_LEFT_FIELD : DEADLINE_AND_RETRIES_FIELDS;
     return "routed";
   }
 
+  /** What the rule changes in the request. */
+  #apply(connection: Connection, { plan, prefixLength }: Routed, head: Head, b: Buffer): void {
+    const { rewrite } = this.#deps.engine;
+    connection.state.plan = plan;
+    connection.state.mirrored = plan.mirrors.length === 0;
+    if (plan.path !== undefined)
+      rewrite.target = Buffer.from(changedTarget(this.#view, plan.path, prefixLength), "latin1");
+    if (plan.host !== undefined) rewrite.host = Buffer.from(plan.host.octets);
+    if (plan.requestHeaders === undefined) return;
+    dropFields(head, b, plan.requestHeaders.dropped);
+    rewrite.lines = plan.requestHeaders.lines;
+  }
+
   dispatch(connection: Connection): void {
+    this.#mirror(connection);
     this.#tries.dispatch(connection);
   }
 
@@ -105,9 +164,11 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
   }
 
   #send(connection: Connection, on: ClientConnection): void {
-    const { service, retriesLeft } = connection.state;
-    if (service?.spec.kind !== "external")
-      connection.held[connection.headLength - RETRIES_LEFT_DIGIT] = 48 + retriesLeft;
+    const { service, retriesLeft, deadlineAtMs } = connection.state;
+    if (service?.spec.kind !== "external") {
+      const leftMs = deadlineAtMs === Infinity ? deadlineAtMs : this.#tries.leftMs(connection);
+      putBudget(connection.held, connection.headLength, retriesLeft, leftMs);
+    }
     connection.attach(on);
   }
 
@@ -118,11 +179,27 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
   }
 
   rejects(connection: Connection, head: Head, b: Buffer): boolean {
-    return this.#tries.turnsDown(connection, errorOf(head, b));
+    return this.#tries.turnsDown(connection, errorOf(head, b), head.status);
   }
 
   answered(connection: Connection, status: number): void {
+    this.#mirror(connection);
     this.#tries.answered(connection, status < 500);
+    if (status === 101) this.#tries.untimed(connection);
+  }
+
+  amend(connection: Connection, head: Head, b: Buffer): Buffer {
+    const change = connection.state.plan?.responseHeaders;
+    if (change === undefined) return NO_FIELDS;
+    dropFields(head, b, change.dropped);
+    return change.lines;
+  }
+
+  /** Copies the request to where its rule says as soon as all of it is here, unless that is more than is held. */
+  #mirror(connection: Connection): void {
+    const { state } = connection;
+    if (state.mirrored || (!connection.requestDone && connection.replayable && !state.answering)) return;
+    state.mirrored = true;
   }
 
   failed(connection: Connection, failure: TryFailure, used: ClientConnection): void {
@@ -141,6 +218,7 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
 
   bytes(connection: Connection, fromClient: boolean, count: number): void {
     this.#deps.metrics.bytes(connection.state.row, !fromClient, count);
+    this.#tries.passed(connection);
   }
 
   trusted(connection: Connection): boolean {

@@ -1,6 +1,7 @@
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import type { Detections } from "../detect/detections.ts";
 import type { Engine } from "../http1/engine.ts";
+import type { RoutePlan } from "../route/route-table.ts";
 import type { DialDeps } from "./dial.ts";
 import type { Entry, ServiceTable } from "./service-table.ts";
 import { createTryState, type TryState } from "./tries.ts";
@@ -14,10 +15,22 @@ export interface OutboundState extends TryState {
   entry: Entry | undefined;
   /** Where all requests of the connection go, whatever they name: `<host>:<port>`. */
   readonly fixed: string | undefined;
+  /** What becomes of the request by a rule. */
+  plan: RoutePlan | undefined;
+  /** It has been copied to where the rule says, or will not be. */
+  mirrored: boolean;
 }
 
 export function createOutboundState(row: number, fixed?: string): OutboundState {
-  return { ...createTryState(row), text: "", host: Buffer.alloc(0), entry: undefined, fixed };
+  return {
+    ...createTryState(row),
+    text: "",
+    host: Buffer.alloc(0),
+    entry: undefined,
+    fixed,
+    plan: undefined,
+    mirrored: true,
+  };
 }
 
 export interface OutboundDeps extends DialDeps {

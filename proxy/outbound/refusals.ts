@@ -3,6 +3,21 @@ import type { TryFailure } from "../http1/client-connection.ts";
 import type { Refusal } from "../http1/engine.ts";
 import type { OutboundState } from "./outbound-state.ts";
 
+/** `of`: what took too long. */
+export function timedOut(authority: string, of: string): Refusal {
+  return { status: 504, code: "PROXY_TIMEOUT", message: `Cannot reach ${authority}: the time for ${of} ran out.` };
+}
+
+/** Nothing is wrong with the service but that more is asked of it than connections to it may carry. */
+export function overloaded(authority: string): Refusal {
+  return {
+    status: 503,
+    code: "PROXY_OVERLOADED",
+    message: `Cannot reach ${authority}: too many requests wait for a connection to it.`,
+    fields: [["retry-after", "1"]],
+  };
+}
+
 /** The one place where a failure to reach a service becomes HTTP. */
 export function refusalFor(
   authority: string,
@@ -24,6 +39,8 @@ export function refusalFor(
     case "reset":
     case "abandoned":
       return to(502, "PROXY_RESET", "the connection ended before the answer.");
+    case "timeout":
+      return to(504, "PROXY_TIMEOUT", "no answer came in time.");
     case "malformed":
       return to(502, "PROXY_BAD_RESPONSE", "the answer breaks HTTP's framing rules.");
     case "refused":

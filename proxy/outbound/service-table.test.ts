@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "../../core/clock.ts";
 import { seededRandom } from "../../core/random.ts";
-import type { ServiceSpec } from "../balance/service.ts";
+import { PLAIN_SERVICE, type ServiceSpec } from "../balance/service.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { ServiceTable } from "./service-table.ts";
 
 const NOT_FOUND: ServiceSpec = {
+  ...PLAIN_SERVICE,
   kind: "notFound",
   namespace: "",
   name: "",
@@ -25,6 +26,7 @@ describe("ServiceTable", () => {
       clock,
       random: seededRandom(1),
       mux: undefined,
+      zone: "",
       metrics: new Metrics(),
       subscribe: (authority) => asked.push(`+${authority}`),
       unsubscribe: (authority) => asked.push(`-${authority}`),

@@ -14,6 +14,8 @@ export interface ServiceTableOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: Metrics;
+  /** Of this proxy; "" where it is not known. */
+  readonly zone: string;
   /** For endpoints with a proxy; undefined: each connection goes on its own. */
   readonly mux: MuxContext | undefined;
   /** Asks control for an authority, or no longer. */
@@ -51,11 +53,13 @@ export class ServiceTable {
   #links: LinkTable = new Map();
 
   constructor(options: ServiceTableOptions) {
-    const { clock, random, metrics } = options;
+    const { clock, random, metrics, zone } = options;
     this.#options = options;
     this.#deps = {
       clock,
       random,
+      zone,
+      routeRow: (authority, route) => metrics.routeRow({ authority, route }),
       links: () => this.#links,
       gateway: (host, port) => this.#gateway(host, port),
       endpoint: (spec: EndpointSpec, group: Group, authority: string): Endpoint => {
@@ -65,10 +69,11 @@ export class ServiceTable {
           group,
           load: createLoad(clock.nowMs()),
           breaker: createBreaker(),
-          pool: new ConnectionPool(clock, mux),
+          pool: new ConnectionPool(clock, random, mux),
           mux,
           http2: new Http2Pool(),
           row: metrics.row({ direction: "outbound", authority, peer: spec.identity, cluster: group.cluster }),
+          rampUntilMs: 0,
         };
       },
     };

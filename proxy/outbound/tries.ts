@@ -2,25 +2,60 @@
 // do when that does not work.
 import type { MeshError } from "../../core/errors.ts";
 import type { ByteStream } from "../../transport/byte-stream.ts";
+import { WheelTimer } from "../../transport/timer-wheel.ts";
 import type { CancelConnect } from "../../transport/transport.ts";
 import type { Blame, Endpoint } from "../balance/endpoint.ts";
+import { peersOf } from "../balance/outlier.ts";
 import { observe } from "../balance/peak-ewma.ts";
 import type { Service } from "../balance/service.ts";
+import { beginRamp } from "../balance/slow-start.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
 import type { Refusal } from "../http1/engine.ts";
 import type { PrefaceProtocol } from "../preface.ts";
 import { admit, fail, release, succeed } from "../resilience/breaker.ts";
+import { DEFAULT_RETRY, NO_TIMEOUTS, type RetryPolicy, type Timeouts } from "../resilience/request-policy.ts";
 import { deposit, withdraw } from "../resilience/retry-budget.ts";
 import {
   attemptsAfterPause,
+  isDecisive,
   isFailedTry,
-  MAX_TRIES,
-  neverDelivered,
   pauseMs,
   retryOf,
+  retryWaitMs,
 } from "../resilience/retry-policy.ts";
 import { type DialDeps, dial } from "./dial.ts";
-import { refusalFor } from "./refusals.ts";
+import { overloaded, refusalFor, timedOut } from "./refusals.ts";
+
+/** What holds for a request: its rule's terms, or its service's. */
+export interface Terms {
+  readonly timeouts: Timeouts;
+  readonly retry: RetryPolicy;
+}
+
+/** What a request brings along. */
+export interface Wishes {
+  /** What earlier hops leave to it; undefined where they do not say. */
+  readonly retriesLeft: number | undefined;
+  /** The same of time, in ms. */
+  readonly deadlineMs: number | undefined;
+  /** Cluster that shall answer first; "" for the usual order. */
+  readonly prefer: string;
+  /** Who asks, for services that keep a client at one endpoint. */
+  readonly client: string;
+}
+
+const NO_TERMS: Terms = { timeouts: NO_TIMEOUTS, retry: DEFAULT_RETRY };
+/** For a connection to an endpoint that makes as many as it may. */
+const QUEUE_MS = 3_000;
+const MAX_RETRIES_LEFT = 9;
+
+/** Deadlines of a request. */
+export interface RequestTimers {
+  readonly request: WheelTimer;
+  /** Of a try, or of the wait for a connection. */
+  readonly try: WheelTimer;
+  readonly idle: WheelTimer;
+}
 
 /** What tries keep per request; reused from one request of a connection or stream slot to the next. */
 export interface TryState {
@@ -34,14 +69,31 @@ export interface TryState {
   retriesLeft: number;
   /** Cluster that the app would have answer first; "" for the usual order. */
   prefer: string;
+  /** Who asks, where its service keeps clients apart. */
+  client: string;
   dialing: CancelConnect | undefined;
+  /** What `dialing` ends is the wait for a connection. */
+  queued: boolean;
   tryStartMs: number;
   /** Code of the answer that was turned down. */
   refusal: string | undefined;
+  /** The answer's head has gone out. */
+  answering: boolean;
+  /** An answer was turned down, and what its repetition costs is paid. */
+  paid: boolean;
+  /** Retries so far that waited for their backoff. */
+  retries: number;
+  terms: Terms;
+  /** On the clock; Infinity: never. */
+  deadlineAtMs: number;
+  /** Made when first needed: most requests have no deadline. */
+  timers: RequestTimers | undefined;
   /** Why the last dial failed. */
   dialError: MeshError | undefined;
   /** Of its metrics. */
   row: number;
+  /** Of those of the rule that it matched; -1: none. */
+  routeRow: number;
 }
 
 export function createTryState(row: number): TryState {
@@ -53,11 +105,20 @@ export function createTryState(row: number): TryState {
     pauses: 0,
     retriesLeft: 0,
     prefer: "",
+    client: "",
     dialing: undefined,
+    queued: false,
     tryStartMs: 0,
     refusal: undefined,
+    answering: false,
+    paid: false,
+    retries: 0,
+    terms: NO_TERMS,
+    deadlineAtMs: Number.POSITIVE_INFINITY,
+    timers: undefined,
     dialError: undefined,
     row,
+    routeRow: -1,
   };
 }
 
@@ -72,11 +133,17 @@ export interface OutboundRequest {
   readonly closed: boolean;
   /** Answers it in the endpoint's place. */
   fail(refusal: Refusal): void;
+  /** Ends the try that is under way, if any: no more is wanted of it, and nothing more is told of it. */
+  dropTry(): void;
+  /** Ends the exchange: as `fail` where no answer has begun, else the client sees it cut short. */
+  abort(refusal: Refusal): void;
 }
 
 /** Whoever limits how many connections are made to one endpoint at a time. */
 export interface DialGate {
   readonly mayDial: boolean;
+  /** No more may wait. */
+  readonly full: boolean;
   /** A connection is being made; the returned function says, once, that it is made or will not be. */
   dialBegins(): () => void;
   /** Calls `again` once when a connection may be had or made; the returned function gives up waiting. */
@@ -103,19 +170,101 @@ export class Tries<R extends OutboundRequest> {
     this.#protocol = protocol;
   }
 
-  /** A new request for `service`. `retriesLeft`: what earlier hops leave to it, undefined where they do not say. */
-  begin(request: R, service: Service, retriesLeft: number | undefined, prefer: string): void {
+  /** A new request for `service`, under its terms or those of the rule that matched. */
+  begin(request: R, service: Service, wishes: Wishes, terms: Terms = service.terms): void {
     const { state } = request;
+    const { timeouts, retry } = terms;
     state.service = service;
     state.tried.length = 0;
     state.attempts = 0;
     state.pauses = 0;
     state.refusal = undefined;
     state.dialError = undefined;
-    state.retriesLeft = Math.min(MAX_TRIES - 1, retriesLeft ?? MAX_TRIES - 1);
-    state.prefer = service.spec.federated ? prefer : "";
+    state.answering = false;
+    state.paid = false;
+    state.queued = false;
+    state.retries = 0;
+    state.terms = terms;
+    state.retriesLeft = Math.min(retry.limit, wishes.retriesLeft ?? MAX_RETRIES_LEFT);
+    state.prefer = service.spec.federated ? wishes.prefer : "";
+    state.client = wishes.client;
     deposit(service.budget, request.startMs);
+    const limitMs = timeouts.requestMs > 0 ? timeouts.requestMs : Number.POSITIVE_INFINITY;
+    const leftMs = Math.min(limitMs, wishes.deadlineMs ?? Number.POSITIVE_INFINITY);
+    state.deadlineAtMs = request.startMs + leftMs;
+    if (leftMs < Number.POSITIVE_INFINITY) this.#arm(this.#timers(request).request, leftMs);
+    if (timeouts.idleMs > 0) this.#arm(this.#timers(request).idle, timeouts.idleMs);
   }
+
+  // --- deadlines
+
+  #timers(request: R): RequestTimers {
+    const { state } = request;
+    state.timers ??= {
+      request: new WheelTimer(() => this.#timeOut(request, "the request")),
+      try: new WheelTimer(() => this.#tryTimedOut(request)),
+      idle: new WheelTimer(() => this.#timeOut(request, "silence")),
+    };
+    return state.timers;
+  }
+
+  #arm(timer: WheelTimer, afterMs: number): void {
+    this.#deps.transport.wheel.arm(timer, afterMs);
+  }
+
+  /** Bytes of the request or its answer have passed. */
+  passed({ state }: R): void {
+    const { idleMs } = state.terms.timeouts;
+    if (idleMs > 0 && state.timers !== undefined) this.#arm(state.timers.idle, idleMs);
+  }
+
+  /** Nothing limits the exchange any more: it has become a tunnel. */
+  untimed({ state }: R): void {
+    const { timers } = state;
+    if (timers === undefined) return;
+    const { wheel } = this.#deps.transport;
+    wheel.disarm(timers.request);
+    wheel.disarm(timers.try);
+    wheel.disarm(timers.idle);
+  }
+
+  /** Of the deadline of the request, or `Infinity`, in ms. */
+  leftMs({ state }: R): number {
+    return state.deadlineAtMs - this.#deps.clock.nowMs();
+  }
+
+  /** The whole exchange is over. The try under way counts against its endpoint unless it had begun to answer. */
+  #timeOut(request: R, of: string): void {
+    const { state } = request;
+    this.#stopWaiting(state);
+    const endpoint = this.#settle(state);
+    if (endpoint !== undefined && !state.answering) this.#blame(state.service, endpoint, false);
+    this.#deps.metrics.timedOut(state.row);
+    request.abort(timedOut(state.service?.authority ?? "", of));
+  }
+
+  #tryTimedOut(request: R): void {
+    const { state } = request;
+    const waiting = state.queued;
+    const unsent = state.dialing !== undefined;
+    this.#stopWaiting(state);
+    if (waiting) {
+      this.#unjudged(state);
+      this.#deps.metrics.shed(state.row);
+      request.fail(overloaded(state.service?.authority ?? ""));
+      return;
+    }
+    request.dropTry();
+    this.#tryFailed(request, unsent ? "connect" : "timeout", true, true);
+  }
+
+  #stopWaiting(state: TryState): void {
+    state.dialing?.();
+    state.dialing = undefined;
+    state.queued = false;
+  }
+
+  // --- tries
 
   /** Sends the held request, now or later, or fails it. */
   dispatch(request: R): void {
@@ -123,7 +272,7 @@ export class Tries<R extends OutboundRequest> {
     const { service } = state;
     if (service === undefined) return;
     const nowMs = this.#deps.clock.nowMs();
-    const endpoint = service.choose(state.tried, state.attempts >= 2, state.prefer);
+    const endpoint = service.choose(state.tried, state.attempts >= 2, state.prefer, state.client);
     if (endpoint === undefined) {
       this.#giveUp(request);
       return;
@@ -134,10 +283,20 @@ export class Tries<R extends OutboundRequest> {
     state.tryStartMs = nowMs;
     endpoint.load.pending++;
     admit(endpoint.breaker, nowMs);
+    const { tryMs } = state.terms.timeouts;
+    if (tryMs > 0) this.#arm(this.#timers(request).try, tryMs);
     if (this.#protocol.reuse(request, endpoint)) return;
     const gate = this.#protocol.gate(endpoint);
     if (gate.mayDial) this.#dial(request, service, endpoint, gate);
-    else state.dialing = gate.wait(() => this.#chooseAgain(request));
+    else if (gate.full) {
+      this.#unjudged(state);
+      this.#deps.metrics.shed(state.row);
+      request.fail(overloaded(service.authority));
+    } else {
+      state.dialing = gate.wait(() => this.#chooseAgain(request));
+      state.queued = true;
+      if (tryMs <= 0) this.#arm(this.#timers(request).try, QUEUE_MS);
+    }
   }
 
   #dial(request: R, service: Service, endpoint: Endpoint, gate: DialGate): void {
@@ -168,6 +327,8 @@ export class Tries<R extends OutboundRequest> {
   #chooseAgain(request: R): void {
     const { state } = request;
     state.dialing = undefined;
+    state.queued = false;
+    this.#disarmTry(state);
     this.#unjudged(state);
     state.attempts--;
     this.dispatch(request);
@@ -192,9 +353,12 @@ export class Tries<R extends OutboundRequest> {
   /** The client is gone. */
   cancel(request: R): void {
     const { state } = request;
-    state.dialing?.();
-    state.dialing = undefined;
+    this.#stopWaiting(state);
     this.#unjudged(state);
+  }
+
+  #disarmTry(state: TryState): void {
+    if (state.timers !== undefined) this.#deps.transport.wheel.disarm(state.timers.try);
   }
 
   /** The try ended without a word on the endpoint; where it was the breaker's probe, the next one is. */
@@ -213,24 +377,46 @@ export class Tries<R extends OutboundRequest> {
   }
 
   /**
-   * Whether an answer that the other proxy gave in the app's place, with this code, is turned down because the request
-   * goes elsewhere. Where it cannot be sent again the other proxy's own answer says best what is wrong.
+   * Whether an answer is turned down because the request goes elsewhere: the other proxy gave it in the app's place,
+   * with this code, or it has a status that the policy retries. Where the request cannot be sent again, or the budget
+   * is spent, the answer says best what is wrong. `grpcStatus` -1: none in its head. Where it is true, `failed` follows.
    */
-  turnsDown(request: R, code: string | undefined): boolean {
-    if (code === undefined || !this.trusted(request) || !isFailedTry(code)) return false;
-    request.state.refusal = code;
-    return this.#verdict(request, "refused") !== "no";
+  turnsDown(request: R, code: string | undefined, status: number, grpcStatus = -1): boolean {
+    const { state } = request;
+    if (code !== undefined && this.trusted(request) && isFailedTry(code)) state.refusal = code;
+    else {
+      const { httpStatuses, grpcStatuses } = state.terms.retry;
+      if (!httpStatuses.has(status) && !grpcStatuses.has(grpcStatus)) return false;
+      state.refusal = undefined;
+    }
+    const verdict = this.#verdict(request, "refused");
+    if (verdict === "no" || (verdict === "budgeted" && !this.#withdraw(state))) return false;
+    state.paid = true;
+    return true;
   }
 
   #verdict(request: R, failure: TryFailure): "free" | "budgeted" | "no" {
-    const { attempts, retriesLeft, refusal: code } = request.state;
+    const { attempts, retriesLeft, refusal: code, terms } = request.state;
     const { idempotent, replayable } = request;
-    return retryOf({ failure, code, idempotent, replayable, attempts, retriesLeft });
+    return retryOf({ failure, code, idempotent, replayable, attempts, retriesLeft, policy: terms.retry });
+  }
+
+  /** Takes one retry from the budgets of the service and of the request; false where it is spent. */
+  #withdraw(state: TryState): boolean {
+    if (state.service === undefined || !withdraw(state.service.budget, this.#deps.clock.nowMs())) {
+      this.#deps.metrics.retryRefused(state.row);
+      return false;
+    }
+    state.retriesLeft--;
+    return true;
   }
 
   /** The answer's head is going out; `good` as far as it says whether the endpoint works. Undefined: `judged` will. */
   answered(request: R, good: boolean | undefined): void {
-    const { endpoint, tryStartMs } = request.state;
+    const { state } = request;
+    const { endpoint, tryStartMs } = state;
+    this.#disarmTry(state);
+    state.answering = true;
     if (endpoint === undefined) return;
     const nowMs = this.#deps.clock.nowMs();
     observe(endpoint.load, nowMs - tryStartMs, nowMs);
@@ -239,15 +425,28 @@ export class Tries<R extends OutboundRequest> {
 
   /** Whether the endpoint works is known only now: by the end of the answer. */
   judged({ state }: R, good: boolean): void {
-    const { endpoint, refusal } = state;
+    const { service, endpoint, refusal } = state;
     if (endpoint === undefined) return;
-    if (good) succeed(endpoint.breaker);
-    else this.#blame(endpoint, refusal !== undefined && neverDelivered({ failure: "refused", code: refusal }));
+    if (good) this.#praise(endpoint, this.#deps.clock.nowMs());
+    else this.#blame(service, endpoint, refusal !== undefined && isDecisive({ failure: "refused", code: refusal }));
   }
 
-  #blame(endpoint: Endpoint, decisive: boolean): void {
+  #praise(endpoint: Endpoint, nowMs: number): void {
+    if (!succeed(endpoint.breaker, nowMs)) return;
+    beginRamp(endpoint, nowMs);
+    this.#deps.metrics.breakerClosed(endpoint.row);
+    this.#deps.log.info("breaker.closed", {
+      endpoint: endpoint.spec.id,
+      identity: endpoint.spec.identity,
+      cluster: endpoint.group.cluster,
+    });
+  }
+
+  #blame(service: Service | undefined, endpoint: Endpoint, decisive: boolean): void {
     const { clock, random, log, metrics } = this.#deps;
-    if (!fail(endpoint.breaker, decisive, clock.nowMs(), random)) return;
+    const nowMs = clock.nowMs();
+    const peers = peersOf(service?.groups ?? [endpoint.group], endpoint, nowMs);
+    if (!fail(endpoint.breaker, decisive, nowMs, random, peers)) return;
     metrics.breakerOpened(endpoint.row);
     log.info("breaker.open", {
       endpoint: endpoint.spec.id,
@@ -261,34 +460,46 @@ export class Tries<R extends OutboundRequest> {
     this.#tryFailed(request, failure, failure !== "abandoned" && failure !== "untaken");
   }
 
-  #tryFailed(request: R, failure: TryFailure, blamed: boolean): void {
+  #tryFailed(request: R, failure: TryFailure, blamed: boolean, late = false): void {
     const { state } = request;
-    const { service } = state;
-    const verdict = this.#verdict(request, failure);
+    const { service, paid } = state;
+    const verdict = paid ? "free" : this.#verdict(request, failure);
+    this.#disarmTry(state);
     const endpoint = this.#settle(state);
     if (endpoint !== undefined) {
-      const decisive = neverDelivered({ failure, code: state.refusal });
-      if (blamed) this.#blame(endpoint, decisive);
+      // A deadline that was short for a handshake says less than a connection that was refused.
+      const decisive = !late && isDecisive({ failure, code: state.refusal });
+      if (blamed) this.#blame(service, endpoint, decisive);
       else release(endpoint.breaker, this.#deps.clock.nowMs());
+      // An endpoint that answers or takes its time may be tried again where there is no other.
+      const again = (failure === "refused" && state.refusal === undefined) || failure === "timeout";
       // A gateway that takes no connection says nothing about the endpoint: another one may lead there.
-      if (blamed || failure === "abandoned") state.tried.push(endpoint);
-      else service?.unreached(endpoint, state.tried);
+      if (blamed || failure === "abandoned") {
+        if (!again || !state.tried.includes(endpoint)) state.tried.push(endpoint);
+      } else service?.unreached(endpoint, state.tried);
     }
+    if (late) this.#deps.metrics.timedOut(state.row);
     if (service === undefined || verdict === "no" || request.closed) {
       this.#giveUp(request, failure);
       return;
     }
-    if (verdict === "budgeted") {
-      if (!withdraw(service.budget, this.#deps.clock.nowMs())) {
-        this.#deps.metrics.retryRefused(state.row);
-        this.#giveUp(request, failure);
-        return;
-      }
-      state.retriesLeft--;
+    if (verdict === "budgeted" && !this.#withdraw(state)) {
+      this.#giveUp(request, failure);
+      return;
     }
+    state.paid = false;
     state.refusal = undefined;
     this.#deps.metrics.retried(state.row);
-    this.dispatch(request);
+    const { clock, random } = this.#deps;
+    const waitMs = paid || verdict === "budgeted" ? retryWaitMs(state.terms.retry, state.retries++, random()) : 0;
+    if (waitMs <= 0) {
+      this.dispatch(request);
+      return;
+    }
+    state.dialing = clock.after(waitMs, () => {
+      state.dialing = undefined;
+      this.dispatch(request);
+    });
   }
 
   /** Ends the request, or has it wait where that is likely to help: for a federated service, and if no app saw it. */
@@ -330,7 +541,11 @@ export class Tries<R extends OutboundRequest> {
   finished(request: R, status: number, grpcStatus = -1): void {
     const { state } = request;
     this.#unjudged(state);
-    this.#deps.metrics.request(state.row, status, this.#deps.clock.nowMs() - request.startMs, grpcStatus);
+    this.untimed(request);
+    const { clock, metrics } = this.#deps;
+    const latencyMs = clock.nowMs() - request.startMs;
+    metrics.request(state.row, status, latencyMs, grpcStatus);
+    if (state.routeRow >= 0) metrics.routed(state.routeRow, status, latencyMs, grpcStatus);
   }
 
   /** Whether what answers is a proxy of the mesh, whose x-causeway-* fields count. */

@@ -9,13 +9,45 @@ export interface Breaker {
   /** Openings in a row, for the backoff. */
   attempt: number;
   untilMs: number;
+  readonly window: SuccessWindow;
+}
+
+/** Answers of the last 5 to 10 s: of the present half of the window and of the one before. */
+export interface SuccessWindow {
+  startMs: number;
+  good: number;
+  bad: number;
+  goodBefore: number;
+  badBefore: number;
+}
+
+/** What an endpoint is judged by besides its own failures in a row. */
+export interface Peers {
+  /** Its success rate is too low, and clearly lower than that of the others. */
+  isOutlier(): boolean;
+  /** Enough others are left. */
+  mayEject(): boolean;
 }
 
 const FAILURES_TO_OPEN = 7;
 const BACKOFF: BackoffOptions = { minMs: 1_000, maxMs: 60_000, jitter: 0.5 };
+const HALF_WINDOW_MS = 5_000;
 
 export function createBreaker(): Breaker {
-  return { state: "closed", failures: 0, attempt: 0, untilMs: 0 };
+  const window = { startMs: 0, good: 0, bad: 0, goodBefore: 0, badBefore: 0 };
+  return { state: "closed", failures: 0, attempt: 0, untilMs: 0, window };
+}
+
+/** Moves the window on to `nowMs`. */
+export function turn(window: SuccessWindow, nowMs: number): void {
+  const ageMs = nowMs - window.startMs;
+  if (ageMs < HALF_WINDOW_MS) return;
+  const recent = ageMs < 2 * HALF_WINDOW_MS;
+  window.goodBefore = recent ? window.good : 0;
+  window.badBefore = recent ? window.bad : 0;
+  window.good = 0;
+  window.bad = 0;
+  window.startMs = nowMs;
 }
 
 /** Whether a request may be sent now. Taking the probe is `admit`. */
@@ -41,19 +73,38 @@ export function admit(breaker: Breaker, nowMs: number): void {
 }
 
 /** Returns true where this closes the breaker. */
-export function succeed(breaker: Breaker): boolean {
+export function succeed(breaker: Breaker, nowMs: number): boolean {
   breaker.failures = 0;
+  turn(breaker.window, nowMs);
+  breaker.window.good++;
   if (breaker.state === "closed") return false;
   breaker.state = "closed";
   breaker.attempt = 0;
+  forget(breaker.window);
   return true;
 }
 
-/** A request failed. `decisive` (no connection at all) opens at once. Returns true where this opens the breaker. */
-export function fail(breaker: Breaker, decisive: boolean, nowMs: number, random: Random): boolean {
+/** What was counted before an opening must not open it again at the first failure after. */
+function forget(window: SuccessWindow): void {
+  window.good = 0;
+  window.bad = 0;
+  window.goodBefore = 0;
+  window.badBefore = 0;
+}
+
+/**
+ * A request failed. `decisive` (no connection at all) opens at once; else it takes seven failures in a row, or a success
+ * rate clearly under that of the `peers`, and enough of them that are left. Returns true where this opens the breaker.
+ */
+export function fail(breaker: Breaker, decisive: boolean, nowMs: number, random: Random, peers?: Peers): boolean {
   breaker.failures++;
+  turn(breaker.window, nowMs);
+  breaker.window.bad++;
   if (breaker.state === "open") return false;
-  if (breaker.state === "closed" && !decisive && breaker.failures < FAILURES_TO_OPEN) return false;
+  if (breaker.state === "closed" && !decisive) {
+    if (breaker.failures < FAILURES_TO_OPEN && peers?.isOutlier() !== true) return false;
+    if (peers?.mayEject() === false) return false;
+  }
   breaker.state = "open";
   breaker.untilMs = nowMs + backoffMs(breaker.attempt++, BACKOFF, random);
   return true;

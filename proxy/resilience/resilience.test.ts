@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { admit, admits, createBreaker, fail, release, succeed } from "./breaker.ts";
+import { DEFAULT_RETRY } from "./request-policy.ts";
 import { createRetryBudget, deposit, withdraw } from "./retry-budget.ts";
 import { attemptsAfterPause, type FailedTry, pauseMs, retryOf } from "./retry-policy.ts";
 
@@ -10,7 +11,7 @@ describe("fail()", () => {
   it("opens after seven failures in a row, a success in between starting anew", () => {
     const breaker = createBreaker();
     for (let i = 0; i < 6; i++) assert.equal(fail(breaker, false, 0, none), false);
-    succeed(breaker);
+    succeed(breaker, 0);
     for (let i = 0; i < 6; i++) fail(breaker, false, 0, none);
     assert.equal(admits(breaker, 0), true);
     assert.equal(fail(breaker, false, 0, none), true);
@@ -37,7 +38,7 @@ describe("fail()", () => {
       assert.ok(breaker.untilMs - nowMs <= 60_000);
     }
     admit(breaker, breaker.untilMs);
-    assert.equal(succeed(breaker), true);
+    assert.equal(succeed(breaker, breaker.untilMs), true);
     assert.equal(breaker.attempt, 0);
   });
 
@@ -75,6 +76,7 @@ describe("retryOf()", () => {
     replayable: true,
     attempts: 1,
     retriesLeft: 2,
+    policy: DEFAULT_RETRY,
   };
   it("sends a POST again only where no app can have seen it", () => {
     const post = { ...failed, idempotent: false };

@@ -1,8 +1,7 @@
 import type { MeshErrorCode } from "../../core/errors.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
+import type { RetryPolicy } from "./request-policy.ts";
 
-/** Tries of one request that may have reached an app, the first one included. */
-export const MAX_TRIES = 3;
 /**
  * Attempts of one request, those included that never reached an app. Those are free: with every local endpoint
  * killed at once a request may meet several refused connections before it finds a live cluster.
@@ -30,8 +29,18 @@ export function attemptsAfterPause(attempts: number): number {
   return Math.max(0, Math.min(attempts, MAX_ATTEMPTS - ATTEMPTS_AFTER_PAUSE));
 }
 
+const MAX_BACKOFF_MS = 10_000;
+
+/** How long the `retry`th retry (0 is the first) waits: at least `backoffMs`, doubled each time, a quarter random. */
+export function retryWaitMs({ backoffMs }: RetryPolicy, retry: number, uniform: number): number {
+  if (backoffMs <= 0) return 0;
+  const least = Math.min(backoffMs * 2 ** Math.min(retry, 16), Math.max(MAX_BACKOFF_MS, backoffMs));
+  return least * (1 + uniform / 4);
+}
+
 /** What a failed try was, as far as a retry depends on it. */
 export interface FailedTry {
+  /** `refused` with `code` undefined: its status is one that the policy retries. */
   readonly failure: TryFailure;
   /** The other proxy's code, where it refused. */
   readonly code: string | undefined;
@@ -41,12 +50,15 @@ export interface FailedTry {
   readonly attempts: number;
   /** Retries of sent requests that are left to this one, hops before it included. */
   readonly retriesLeft: number;
+  readonly policy: RetryPolicy;
 }
 
 /** Codes with which an inbound proxy says that the app did not get the request. */
 const NOT_DELIVERED: ReadonlySet<string> = new Set<MeshErrorCode>(["PROXY_CONNECT_FAILED", "PROXY_OVERLOADED"]);
 /** Codes with which it says that the app got it and did not answer. */
 const NOT_ANSWERED: ReadonlySet<string> = new Set<MeshErrorCode>(["PROXY_RESET"]);
+/** Nobody got it, and all the same each repetition adds to what is too much already. */
+const OVERLOADED: MeshErrorCode = "PROXY_OVERLOADED";
 
 /** Whether an answer with this code from a proxy of the mesh counts as a failed try. */
 export function isFailedTry(code: string): boolean {
@@ -62,15 +74,24 @@ export function neverDelivered({ failure, code }: Pick<FailedTry, "failure" | "c
   );
 }
 
+/** Whether the try says that the endpoint as a whole takes no requests. One that sheds load does take some. */
+export function isDecisive({ failure, code }: Pick<FailedTry, "failure" | "code">): boolean {
+  return neverDelivered({ failure, code }) && code !== OVERLOADED;
+}
+
 /**
  * `free`: send it again, nobody got it. `budgeted`: send it again if the budget allows. `no`: give up. A request that
- * an app may have seen goes out again only where its method is idempotent (RFC 9110 section 9.2.2).
+ * an app may have seen goes out again only where its method is idempotent (RFC 9110 section 9.2.2) or its policy says
+ * that it may; by naming a status a policy says so for answers with that status.
  */
 export function retryOf(failed: FailedTry): "free" | "budgeted" | "no" {
+  const { failure, code, policy } = failed;
   if (!failed.replayable || failed.attempts >= MAX_ATTEMPTS) return "no";
-  if (neverDelivered(failed)) return "free";
-  if (!failed.idempotent || failed.failure === "malformed") return "no";
+  const budgeted = failed.retriesLeft > 0 ? "budgeted" : "no";
+  if (neverDelivered(failed)) return code === OVERLOADED ? budgeted : "free";
+  if (failure === "refused" && code === undefined) return budgeted;
+  if (failure === "malformed" || !(failed.idempotent || policy.anyMethod)) return "no";
   // A link that dies takes many requests with it at once; that must not use up what single faults need.
-  if (failed.failure === "abandoned") return "free";
-  return failed.retriesLeft > 0 ? "budgeted" : "no";
+  if (failure === "abandoned") return "free";
+  return budgeted;
 }

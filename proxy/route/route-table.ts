@@ -65,6 +65,8 @@ export class RouteTable {
   readonly #candidates: readonly Candidate[];
   /** All other services that the rules send requests or copies to. */
   readonly authorities: ReadonlySet<string>;
+  /** Row of the metrics of requests that match no rule. */
+  readonly unmatchedRow: number;
 
   /** `rowOf`: the row of a rule's metrics. A rule that cannot be compiled matches nothing. */
   constructor(rules: readonly RouteSpec[], rowOf: (name: string) => number) {
@@ -76,6 +78,7 @@ export class RouteTable {
     const named = routes.flatMap(({ plans }) =>
       plans.flatMap(({ authority, mirrors }) => [authority ?? "", ...mirrors.map((mirror) => mirror.authority)]),
     );
+    this.unmatchedRow = rowOf("");
     this.authorities = new Set(named.filter((authority) => authority !== ""));
   }
 
