@@ -73,7 +73,7 @@ export function connectOpaque(
       OPAQUE,
       (upstream) => {
         cancel = () => {};
-        succeed(endpoint.breaker);
+        succeed(endpoint.breaker, clock.nowMs());
         onConnect(endpoint, upstream);
       },
       (problem, blame) => {

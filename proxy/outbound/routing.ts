@@ -3,12 +3,14 @@ import type { Random } from "../../core/random.ts";
 import type { Service } from "../balance/service.ts";
 import { parseAuthority } from "../http1/authority.ts";
 import type { Refusal } from "../http1/engine.ts";
-import type { RequestView } from "../route/request-view.ts";
+import { type RequestView, word } from "../route/request-view.ts";
 import { choosePlan, type RoutePlan, type RouteTable } from "../route/route-table.ts";
 import { locationOf } from "../route/target-change.ts";
 import { awaitAnswer } from "./service-lookup.ts";
 import type { Entry, ServiceTable } from "./service-table.ts";
 import type { Terms } from "./tries.ts";
+
+const HOST = word("host");
 
 /** Where a request goes, and what becomes of it on the way. */
 export interface Routed {
@@ -50,7 +52,8 @@ export function routeRequest(
   onRoute(route.row);
   const plan = choosePlan(route, deps.random);
   if (plan?.redirect !== undefined) {
-    const named = parseAuthority(entry.authority, 80);
+    // By address it was connected to; by name the client knows it.
+    const named = parseAuthority(view.header(HOST) ?? "", 80) ?? parseAuthority(entry.authority, 80);
     const location = locationOf(plan.redirect, view, named?.host ?? "", named?.port ?? 80, prefixLength);
     return { status: plan.redirect.status, message: `It is at ${location}.`, fields: [["location", location]] };
   }

@@ -143,6 +143,8 @@ export type Reply = (summary: string, method: string) => string | undefined;
 
 export const OK: Reply = () => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
+const NO_LINES = Buffer.alloc(0);
+
 class Handler implements RequestHandler<undefined>, ConnectionOwner {
   readonly #engine: Engine;
   readonly #connect: () => FakeStream;
@@ -201,6 +203,7 @@ class Handler implements RequestHandler<undefined>, ConnectionOwner {
   cancel(): void {}
   rejects = () => false;
   answered(): void {}
+  amend = () => NO_LINES;
 
   failed(connection: ServedRequest<undefined>, failure: TryFailure): void {
     connection.fail({ status: 502, code: "PROXY_BAD_RESPONSE", message: `Cannot reach the app: ${failure}.` });
