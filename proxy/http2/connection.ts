@@ -84,6 +84,10 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
     this.#timer = new WheelTimer(() => this.#expired());
   }
 
+  get remoteAddress(): string {
+    return this.stream.remoteAddress;
+  }
+
   // --- what each end does its own way
 
   /** The peer begins the streams, so that resetting them may be an attack. */

@@ -5,7 +5,13 @@ import { isFailure } from "../observe/responses.ts";
 import type { Http2ClientConnection } from "./client-connection.ts";
 import type { Http2Engine } from "./engine.ts";
 import { CANCEL, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM } from "./frames.ts";
-import { GRPC_CANCELLED, GRPC_UNAVAILABLE, grpcStatusOfHttp, grpcStatusOfReset } from "./grpc-status.ts";
+import {
+  GRPC_CANCELLED,
+  GRPC_UNAVAILABLE,
+  grpcStatusOfHttp,
+  grpcStatusOfRefusal,
+  grpcStatusOfReset,
+} from "./grpc-status.ts";
 import type { ServedStream, StreamHandler } from "./handler.ts";
 import type { Field } from "./hpack/field.ts";
 import {
@@ -18,7 +24,7 @@ import {
   readRequest,
   readTrailers,
 } from "./message.ts";
-import { grpcLostFields, grpcRefusalFields, refusalBody, refusalFields } from "./refusal-fields.ts";
+import { grpcCutFields, grpcLostFields, grpcRefusalFields, refusalBody, refusalFields } from "./refusal-fields.ts";
 import type { Http2ServerConnection } from "./server-connection.ts";
 import { Stream, type StreamUser } from "./stream.ts";
 
@@ -72,6 +78,10 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
     this.state = handler.createState();
     this.down.other = this.up;
     this.up.other = this.down;
+  }
+
+  get remoteAddress(): string {
+    return this.down.connection?.remoteAddress ?? "";
   }
 
   get closed(): boolean {
@@ -268,7 +278,7 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
       }
       up.contentLeft = contentLength;
     }
-    if (this.#handler.rejects(this, error)) {
+    if (this.#handler.rejects(this, error, status, end ? grpcStatus : -1)) {
       up.connection?.cancel(up);
       this.#tryFailed("refused");
       return;
@@ -283,6 +293,7 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
     this.#judgeAtEnd = isGrpc && !end && this.#grpcStatus < 0;
     this.#handler.answered(this, this.#judgeAtEnd ? undefined : !isFailure(status, end ? this.#grpcEnd : -1));
     if (!this.#handler.trusted(this)) dropOurs(fields);
+    this.#handler.amend(this, fields);
     down.connection?.sendHeaders(down, fields, end);
   }
 
@@ -342,7 +353,7 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
     this.#status = refusal.status;
     if (this.#grpc) {
       this.#status = 200;
-      this.#grpcStatus = grpcStatusOfHttp(refusal.status);
+      this.#grpcStatus = grpcStatusOfRefusal(refusal);
       connection.sendHeaders(down, grpcRefusalFields(refusal), true);
     } else {
       const body = refusalBody(refusal);
@@ -351,6 +362,34 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
     }
     // What still comes of the request is of no use to anybody (RFC 9113 section 8.1).
     if (down.open && !down.receivedEnd) connection.resetAfterQueue(down, NO_ERROR);
+  }
+
+  dropTry(): void {
+    const { up } = this;
+    if (this.#phase !== "sent") return;
+    up.connection?.cancel(up);
+    this.#client = undefined;
+    this.#phase = "dispatch";
+  }
+
+  abort(refusal: Refusal): void {
+    const { up, down } = this;
+    this.dropTry();
+    if (this.#phase !== "answered") {
+      this.fail(refusal);
+      return;
+    }
+    if (!down.open) return;
+    if (up.open) up.connection?.cancel(up);
+    // What waits for the client's window would have to go before trailers could; it is not worth the wait.
+    if (this.#grpc && !down.waiting && !down.sentEnd) {
+      this.#grpcStatus = grpcStatusOfRefusal(refusal);
+      down.connection?.sendHeaders(down, grpcCutFields(refusal), true);
+      if (down.open && !down.receivedEnd) down.connection?.resetAfterQueue(down, NO_ERROR);
+      return;
+    }
+    this.#status = 0;
+    down.connection?.reset(down, CANCEL);
   }
 
   // --- the end

@@ -1,5 +1,9 @@
+import type { Refusal } from "../http1/engine.ts";
+
 export const GRPC_CANCELLED = 1;
 export const GRPC_UNKNOWN = 2;
+const GRPC_DEADLINE_EXCEEDED = 4;
+const GRPC_RESOURCE_EXHAUSTED = 8;
 export const GRPC_INTERNAL = 13;
 export const GRPC_UNAVAILABLE = 14;
 
@@ -24,6 +28,12 @@ export function grpcStatusOfHttp(status: number): number {
     default:
       return GRPC_UNKNOWN;
   }
+}
+
+/** The gRPC status of an answer of our own: what the code says exactly, else as of its HTTP status. */
+export function grpcStatusOfRefusal({ code, status }: Refusal): number {
+  if (code === "PROXY_TIMEOUT") return GRPC_DEADLINE_EXCEEDED;
+  return code === "PROXY_RATE_LIMITED" ? GRPC_RESOURCE_EXHAUSTED : grpcStatusOfHttp(status);
 }
 
 /** The gRPC status of a stream that was reset (gRPC's PROTOCOL-HTTP2.md, "Errors"). */

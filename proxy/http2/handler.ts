@@ -21,6 +21,12 @@ export interface ServedStream<S> {
   waker(): () => void;
   /** Answers it in the endpoint's place. */
   fail(refusal: Refusal): void;
+  /** Ends the try that is under way, if any: no more is wanted of it, and `failed` is not called. */
+  dropTry(): void;
+  /** Ends the exchange: as `fail` where no answer has begun, else the client sees it cut short. */
+  abort(refusal: Refusal): void;
+  /** Address of the client. */
+  readonly remoteAddress: string;
 }
 
 /** `routed`: dispatch is next. `wait`: the waker will be called. */
@@ -35,11 +41,16 @@ export interface StreamHandler<S> {
   dispatch(request: ServedStream<S>): void;
   /** The client is gone: forget a dispatch that is under way. */
   cancel(request: ServedStream<S>): void;
-  /** A final answer's head, with x-causeway-error `code`; true where the request is better sent elsewhere. */
-  rejects(request: ServedStream<S>, code: string | undefined): boolean;
+  /**
+   * A final answer's head, with x-causeway-error `code` and, where it is all of a gRPC answer, its status, else -1; true
+   * where the request is better sent elsewhere.
+   */
+  rejects(request: ServedStream<S>, code: string | undefined, status: number, grpcStatus: number): boolean;
   /** The answer's head is going out. `good` is undefined where only the end will tell: `judged` follows. */
   answered(request: ServedStream<S>, good: boolean | undefined): void;
   judged(request: ServedStream<S>, good: boolean): void;
+  /** The same head is about to be passed on; changes it. */
+  amend(request: ServedStream<S>, fields: Field[]): void;
   /** A try failed before anything of an answer was passed on: dispatch again, or fail. */
   failed(request: ServedStream<S>, failure: TryFailure, used: Http2ClientConnection): void;
   /** It is over; once for each. Status 0: broken off; `grpcStatus` -1: not gRPC. */

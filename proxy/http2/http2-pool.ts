@@ -4,6 +4,8 @@ import type { Http2ClientConnection, Http2Owner } from "./client-connection.ts";
 const MAX_DIALS = 8;
 /** Requests that wait for one connection before another one is made. */
 const WAITING_PER_DIAL = 100;
+/** Requests that wait at all. */
+const MAX_WAITING = 4_096;
 
 /** HTTP/2 connections to one endpoint. As few as the endpoint's limit on streams allows: the busier, the cheaper. */
 export class Http2Pool implements Http2Owner {
@@ -32,6 +34,11 @@ export class Http2Pool implements Http2Owner {
   get mayDial(): boolean {
     if (this.#dials === 0 || this.#closed) return true;
     return this.#dials < MAX_DIALS && this.#waiting.length >= WAITING_PER_DIAL * this.#dials;
+  }
+
+  /** No more may wait. */
+  get full(): boolean {
+    return this.#waiting.length >= MAX_WAITING;
   }
 
   /** A connection is being made; the returned function says, once, that it is made or will not be. */

@@ -1,4 +1,5 @@
 // What header lists must and must not hold (RFC 9113 section 8), and what a proxy reads in them.
+import { grpcTimeoutMs } from "./grpc-timeout.ts";
 import type { Field } from "./hpack/field.ts";
 
 export const OK = 0;
@@ -20,6 +21,7 @@ const TE = 10;
 /** Of a connection of HTTP/1.1 (section 8.2.2). */
 const FORBIDDEN = 11;
 const GRPC_STATUS = 12;
+const GRPC_TIMEOUT = 13;
 
 const KINDS: ReadonlyMap<string, number> = new Map([
   [":method", METHOD],
@@ -38,6 +40,7 @@ const KINDS: ReadonlyMap<string, number> = new Map([
   ["transfer-encoding", FORBIDDEN],
   ["upgrade", FORBIDDEN],
   ["grpc-status", GRPC_STATUS],
+  ["grpc-timeout", GRPC_TIMEOUT],
 ]);
 
 const COLON = 58;
@@ -62,6 +65,8 @@ export interface RequestInfo {
   /** x-causeway-retries-left, undefined where it is not said; x-causeway-prefer, or "". */
   retriesLeft: number | undefined;
   prefer: string;
+  /** What is left of x-causeway-deadline-ms and grpc-timeout, the lesser; undefined where neither is said. */
+  deadlineMs: number | undefined;
 }
 
 export function createRequestInfo(): RequestInfo {
@@ -73,6 +78,7 @@ export function createRequestInfo(): RequestInfo {
     contentLength: -1,
     grpc: false,
     retriesLeft: undefined,
+    deadlineMs: undefined,
     prefer: "",
   };
 }
@@ -88,6 +94,7 @@ export function readRequest(fields: Field[], into: RequestInfo): typeof OK | typ
   into.contentLength = -1;
   into.grpc = false;
   into.retriesLeft = undefined;
+  into.deadlineMs = undefined;
   into.prefer = "";
   let pseudo = true;
   let kept = 0;
@@ -104,6 +111,8 @@ export function readRequest(fields: Field[], into: RequestInfo): typeof OK | typ
         if (isOurs(name)) {
           if (name === "x-causeway-retries-left") into.retriesLeft = digitOf(value);
           else if (name === "x-causeway-prefer") into.prefer = value;
+          else if (name === "x-causeway-deadline-ms" && /^[0-9]{1,8}$/.test(value))
+            into.deadlineMs = lesser(into.deadlineMs, Number(value));
           continue;
         }
         break;
@@ -144,6 +153,9 @@ export function readRequest(fields: Field[], into: RequestInfo): typeof OK | typ
         break;
       case TE:
         if (value !== "trailers") return MALFORMED;
+        break;
+      case GRPC_TIMEOUT:
+        into.deadlineMs = lesser(into.deadlineMs, grpcTimeoutMs(value));
         break;
     }
     fields[kept++] = each;
@@ -249,6 +261,10 @@ function isGrpc(contentType: string): boolean {
 
 function lengthOf(value: string): number {
   return /^[0-9]{1,15}$/.test(value) ? Number(value) : -1;
+}
+
+function lesser(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }
 
 function digitOf(value: string): number | undefined {

@@ -8,7 +8,6 @@ import type { ServedStream, StreamHandler, StreamVerdict } from "../http2/handle
 import { type Field, field } from "../http2/hpack/field.ts";
 import type { Http2Pool } from "../http2/http2-pool.ts";
 import type { RequestInfo } from "../http2/message.ts";
-import { MAX_TRIES } from "../resilience/retry-policy.ts";
 import type { InboundDeps } from "./inbound-handler.ts";
 
 interface StreamState {
@@ -33,10 +32,15 @@ export interface Http2InboundDeps extends InboundDeps {
   readonly http2Pool: (port: number) => Http2Pool;
 }
 
-const RETRIES_LEFT: readonly Field[] = Array.from({ length: MAX_TRIES }, (_, left) =>
+const RETRIES_LEFT: readonly Field[] = Array.from({ length: 10 }, (_, left) =>
   field("x-causeway-retries-left", String(left)),
 );
 const MAX_RETRIES = 2;
+
+/** Of no use to a table: it is another one each time. */
+function deadlineField(ms: number): Field {
+  return field("x-causeway-deadline-ms", String(Math.floor(ms)), true);
+}
 
 /** Of one connection. */
 export class Http2InboundHandler implements StreamHandler<StreamState> {
@@ -73,6 +77,7 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
     fields.push(this.#clientId);
     const left = info.retriesLeft === undefined ? undefined : RETRIES_LEFT[info.retriesLeft];
     if (left !== undefined) fields.push(left);
+    if (info.deadlineMs !== undefined) fields.push(deadlineField(info.deadlineMs));
     return "routed";
   }
 
@@ -146,6 +151,8 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
   answered(): void {}
 
   judged(): void {}
+
+  amend(): void {}
 
   finished({ startMs }: Request, status: number, grpcStatus: number): void {
     const { metrics, clock } = this.#deps;

@@ -1,28 +1,39 @@
 // HTTP/2 requests of the app: which service they are for, and how they use connections.
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { Endpoint } from "../balance/endpoint.ts";
+import type { Service } from "../balance/service.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
 import { Http2ClientConnection } from "../http2/client-connection.ts";
 import { createHttp2Engine, type Http2Engine } from "../http2/engine.ts";
+import { changeFields, replaceField } from "../http2/fields-change.ts";
+import { grpcTimeoutOf } from "../http2/grpc-timeout.ts";
 import type { ServedStream, StreamHandler, StreamVerdict } from "../http2/handler.ts";
 import { type Field, field } from "../http2/hpack/field.ts";
 import type { RequestInfo } from "../http2/message.ts";
 import { Exchanges, Http2ServerConnection } from "../http2/server-connection.ts";
 import { HTTP2 } from "../preface.ts";
-import { MAX_TRIES } from "../resilience/retry-policy.ts";
+import { NO_TIMEOUTS } from "../resilience/request-policy.ts";
+import { FieldsView } from "../route/fields-view.ts";
+import type { RoutePlan } from "../route/route-table.ts";
+import { changedTarget } from "../route/target-change.ts";
 import type { OutboundDeps, ServeHttp2 } from "./outbound-state.ts";
+import { type Routed, routeRequest } from "./routing.ts";
 import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";
 import type { Entry } from "./service-table.ts";
-import { createTryState, type DialGate, type RequestProtocol, Tries, type TryState } from "./tries.ts";
+import { createTryState, type DialGate, type RequestProtocol, type Terms, Tries, type TryState } from "./tries.ts";
 
 interface StreamState extends TryState {
   /** The last field says how many retries are left. */
   counted: boolean;
+  /** The field before it says how much time is left. */
+  timed: boolean;
+  /** What becomes of the request by a rule. */
+  plan: RoutePlan | undefined;
 }
 
 type Request = ServedStream<StreamState>;
 
-const RETRIES_LEFT: readonly Field[] = Array.from({ length: MAX_TRIES }, (_, left) =>
+const RETRIES_LEFT: readonly Field[] = Array.from({ length: 10 }, (_, left) =>
   field("x-causeway-retries-left", String(left)),
 );
 /** Authorities as clients write them, by handler. */
@@ -34,6 +45,7 @@ export class Http2OutboundHandler implements StreamHandler<StreamState>, Request
   readonly #engine: Http2Engine;
   readonly #tries: Tries<Request>;
   readonly #fixed: string | undefined;
+  readonly #view = new FieldsView();
   readonly #known = new Map<string, Entry>();
 
   constructor(deps: OutboundDeps, engine: Http2Engine, fixed: string | undefined) {
@@ -44,7 +56,7 @@ export class Http2OutboundHandler implements StreamHandler<StreamState>, Request
   }
 
   createState(): StreamState {
-    return { ...createTryState(this.#deps.unknownRow), counted: false };
+    return { ...createTryState(this.#deps.unknownRow), counted: false, timed: false, plan: undefined };
   }
 
   // --- which service
@@ -54,16 +66,52 @@ export class Http2OutboundHandler implements StreamHandler<StreamState>, Request
     const { state } = request;
     state.row = unknownRow;
     state.service = undefined;
+    state.routeRow = -1;
+    state.plan = undefined;
     const entry = this.#entry(this.#fixed ?? info.authority);
     if ("status" in entry) return entry;
     const { service } = entry;
     if (service === undefined) return awaitAnswer(services, entry, request.waker()) ?? "wait";
     entry.lastUsedMs = request.startMs;
     if (service.spec.kind === "notFound") return notFound(entry);
-    this.#tries.begin(request, service, info.retriesLeft, info.prefer);
+    if (service.routes === undefined) return this.#begin(request, service, service.terms, info);
+    const view = this.#view.look(request.fields);
+    const onRoute = (row: number) => {
+      state.routeRow = row;
+    };
+    const again = request.waker();
+    const routed = routeRequest(this.#deps, entry, service, service.routes, view, onRoute, again);
+    if (routed === "wait" || "status" in routed) return routed;
+    this.#apply(request, routed);
+    return this.#begin(request, routed.service, routed.terms, info);
+  }
+
+  #begin(request: Request, service: Service, terms: Terms, info: RequestInfo): StreamVerdict {
+    const { state, fields } = request;
+    const { retriesLeft, deadlineMs, prefer } = info;
+    const client = service.spec.affinityMs > 0 ? request.remoteAddress : "";
+    // A tunnel may last as long as it likes.
+    const held = info.protocol === "" ? terms : { timeouts: NO_TIMEOUTS, retry: terms.retry };
+    this.#tries.begin(request, service, { retriesLeft, deadlineMs, prefer, client }, held);
     state.counted = service.spec.kind !== "external";
-    if (state.counted) request.fields.push(RETRIES_LEFT[0] as Field);
+    state.timed = state.deadlineAtMs < Number.POSITIVE_INFINITY;
+    if (!state.counted) return "routed";
+    const left = RETRIES_LEFT[0] as Field;
+    if (state.timed) fields.push(left);
+    fields.push(left);
     return "routed";
+  }
+
+  /** What the rule changes in the request. */
+  #apply({ state, fields }: Request, { plan, prefixLength }: Routed): void {
+    state.plan = plan;
+    const target = plan.path === undefined ? undefined : changedTarget(this.#view, plan.path, prefixLength);
+    if (target !== undefined) replaceField(fields, ":path", target);
+    if (plan.host !== undefined) {
+      replaceField(fields, ":authority", plan.host.text);
+      replaceField(fields, "host", plan.host.text);
+    }
+    if (plan.requestHeaders !== undefined) changeFields(fields, plan.requestHeaders);
   }
 
   #entry(authority: string): ReturnType<typeof lookUp> {
@@ -105,8 +153,19 @@ export class Http2OutboundHandler implements StreamHandler<StreamState>, Request
 
   #send(request: Request, connection: Http2ClientConnection): void {
     const { state, fields } = request;
+    if (state.timed) this.#putTimeLeft(request);
     if (state.counted) fields[fields.length - 1] = RETRIES_LEFT[state.retriesLeft] as Field;
     request.attach(connection);
+  }
+
+  #putTimeLeft(request: Request): void {
+    const { state, fields } = request;
+    const leftMs = Math.max(0, Math.floor(this.#tries.leftMs(request)));
+    // Another value each time is of no use to a table.
+    const time = field("x-causeway-deadline-ms", String(Math.min(leftMs, 99_999_999)), true);
+    if (state.counted) fields[fields.length - 2] = time;
+    for (let i = 0; i < fields.length; i++)
+      if (fields[i]?.name === "grpc-timeout") fields[i] = field("grpc-timeout", grpcTimeoutOf(leftMs), true);
   }
 
   // --- what came of it
@@ -115,8 +174,12 @@ export class Http2OutboundHandler implements StreamHandler<StreamState>, Request
     this.#tries.cancel(request);
   }
 
-  rejects(request: Request, code: string | undefined): boolean {
-    return this.#tries.turnsDown(request, code);
+  rejects(request: Request, code: string | undefined, status: number, grpcStatus: number): boolean {
+    return this.#tries.turnsDown(request, code, status, grpcStatus);
+  }
+
+  amend({ state }: Request, fields: Field[]): void {
+    if (state.plan?.responseHeaders !== undefined) changeFields(fields, state.plan.responseHeaders);
   }
 
   answered(request: Request, good: boolean | undefined): void {
@@ -137,6 +200,7 @@ export class Http2OutboundHandler implements StreamHandler<StreamState>, Request
 
   bytes(request: Request, fromClient: boolean, count: number): void {
     this.#deps.metrics.bytes(request.state.row, !fromClient, count);
+    this.#tries.passed(request);
   }
 
   trusted(request: Request): boolean {
