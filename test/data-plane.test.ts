@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { once } from "node:events";
+import { createRequire } from "node:module";
 import { connect as connectSocket } from "node:net";
 import { credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { WebSocket } from "ws";
@@ -15,7 +16,7 @@ function podManifest(name: string, port: number, program: string, ports: string)
   const command = JSON.stringify([
     process.execPath,
     "--import",
-    import.meta.resolve("tsx"),
+    createRequire(import.meta.url).resolve("tsx"),
     `${packageRoot()}/test/support/pods/${program}.ts`,
   ]);
   return `apiVersion: v1
@@ -56,14 +57,19 @@ describe("the data plane between two clusters", () => {
   before(async () => {
     mesh = await LocalMesh.start();
     await mesh.meshOutput("link", "--context", "east");
-    await mesh.meshOutput("export", "web", "-n", "shop", "--context", "east");
+    await mesh.meshOutput("export", "shop/web", "--context", "east");
     await mesh.kubectlApply(
       "east",
       podManifest("echo", 9_000, "grpc-echo", "{ name: main, port: 9000, appProtocol: grpc }"),
     );
     await mesh.kubectlApply(
       "east",
-      podManifest("talk", 8_081, "talk", "{ name: main, port: 8081 }, { name: mysql, port: 3306 }"),
+      podManifest(
+        "talk",
+        8_081,
+        "talk",
+        "{ name: main, port: 8081 }, { name: tls, port: 443, targetPort: 8443 }, { name: mysql, port: 3306 }",
+      ),
     );
     for (const name of ["web-east", "echo-east", "talk-east"]) await mesh.serviceThere("west", name);
     sidecar = await mesh.podAddress("west", "client");
@@ -177,7 +183,7 @@ describe("the data plane between two clusters", () => {
     });
 
     it("passes TLS of the app itself through a tunnel", async () => {
-      const answer = await mesh.curl("west", `https://talk-east.shop.svc.cluster.local:8081/`, "--insecure");
+      const answer = await mesh.curl("west", "https://talk-east.shop.svc.cluster.local/", "--insecure");
       equal(answer.code, 0, answer.stderr);
       equal(answer.stdout, "over TLS\n");
     });

@@ -1,5 +1,5 @@
-// A server for pods of tests that speaks several protocols on one port: HTTP/1.1 with WebSockets, trailers and early
-// hints, HTTPS, and on another port one where the server speaks first.
+// A server for pods of tests that speaks several protocols: HTTP/1.1 with WebSockets, trailers and early hints; HTTPS on
+// 8443; and on 3306 one where the server speaks first.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
@@ -10,7 +10,6 @@ import { join } from "node:path";
 import { WebSocketServer } from "ws";
 
 const { HOST = "127.0.0.1", PORT = "8081" } = process.env;
-const TLS_HANDSHAKE = 22;
 
 const http = createServer((request, response) => {
   if (request.url !== "/trailer") {
@@ -38,16 +37,8 @@ const https = createHttpsServer({ key: readFileSync(key), cert: readFileSync(cer
 });
 rmSync(folder, { recursive: true });
 
-const main = createTcpServer((socket) => {
-  socket.once("error", () => socket.destroy());
-  socket.once("data", (first: Buffer) => {
-    socket.pause();
-    socket.unshift(first);
-    (first[0] === TLS_HANDSHAKE ? https : http).emit("connection", socket);
-    socket.resume();
-  });
-});
-main.listen({ host: HOST, port: Number(PORT) }, () => console.log(`talk listens on ${HOST}:${PORT}`));
+http.listen({ host: HOST, port: Number(PORT) }, () => console.log(`talk listens on ${HOST}:${PORT}`));
+https.listen({ host: HOST, port: 8_443 });
 const greeting = createTcpServer((socket) => {
   socket.on("error", () => socket.destroy());
   socket.write("greeting of the server");
