@@ -59,8 +59,10 @@ export class HpackEncoder {
   readonly #names = new Map<string, number>();
   /** Fields that were lately sent as literals, by their serial number. */
   readonly #seen: (Field | undefined)[] = new Array<Field | undefined>(SEEN_MASK + 1).fill(undefined);
-  /** The lowest limit since the last block where an update is due, else -1. */
-  #lowest = -1;
+  /** The size that the peer has last been told. */
+  #toldBytes = MAX_TABLE_BYTES;
+  /** The lowest limit since the last block. */
+  #lowest = MAX_TABLE_BYTES;
 
   /** Octets in the dynamic table, as RFC 7541 section 4.1 counts them. */
   get tableBytes(): number {
@@ -72,10 +74,8 @@ export class HpackEncoder {
    * what the peer has to be told (RFC 7541 section 4.2).
    */
   setMaxTableBytes(n: number): void {
-    const bytes = Math.min(n, MAX_TABLE_BYTES);
-    if (bytes === this.#maxBytes && this.#lowest < 0) return;
-    this.#lowest = this.#lowest < 0 ? Math.min(this.#maxBytes, bytes) : Math.min(this.#lowest, bytes);
-    this.#maxBytes = bytes;
+    this.#maxBytes = Math.min(n, MAX_TABLE_BYTES);
+    this.#lowest = Math.min(this.#lowest, this.#maxBytes);
     this.#evict(0);
   }
 
@@ -88,7 +88,7 @@ export class HpackEncoder {
     for (let i = 0; i < count; i++) room += (fields[i] as Field).size;
     if (at + room > out.length) return -1;
     let p = at;
-    if (this.#lowest >= 0) p = this.#writeUpdates(out, p);
+    if (this.#lowest < this.#toldBytes || this.#maxBytes !== this.#toldBytes) p = this.#writeUpdates(out, p);
     for (let i = 0; i < count; i++) {
       const next = fields[i] as Field;
       if (next.neverIndexed) p = this.#writeLiteral(next, NEVER_INDEXED, 0x0f, out, p);
@@ -109,8 +109,11 @@ export class HpackEncoder {
 
   #writeUpdates(out: Buffer, at: number): number {
     let p = at;
-    if (this.#lowest < this.#maxBytes) p = writeInteger(out, p, SIZE_UPDATE, 0x1f, this.#lowest);
-    this.#lowest = -1;
+    if (this.#lowest < Math.min(this.#toldBytes, this.#maxBytes)) {
+      p = writeInteger(out, p, SIZE_UPDATE, 0x1f, this.#lowest);
+    }
+    this.#toldBytes = this.#maxBytes;
+    this.#lowest = this.#maxBytes;
     return writeInteger(out, p, SIZE_UPDATE, 0x1f, this.#maxBytes);
   }
 
