@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { MeshError } from "../core/errors.ts";
+import { isSocketPath } from "../proxy/inbound/app-addresses.ts";
 import type { Console, OutputFormat } from "./failure.ts";
 
 /** What every verb gets. */
@@ -52,6 +53,16 @@ export function hostPort(text: string): { host: string; port: number } {
   const port = Number(match?.[3]);
   if (match === null || port > 65_535) throw new InvalidArgumentError("want host:port.");
   return { host: match[1] ?? match[2] ?? "", port };
+}
+
+/** "<port>=<absolute path>", given once or more often, for commander. */
+export function appSocket(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const [, port = "", path = ""] = /^([1-9][0-9]{0,4})=(\/.+)$/.exec(text) ?? [];
+  if (port === "" || Number(port) > 65_535 || !isSocketPath(path)) {
+    throw new InvalidArgumentError("want <port>=<path>: a port of the app and an absolute path of at most 107 bytes.");
+  }
+  if (before[port] !== undefined) throw new InvalidArgumentError(`port ${port} has a socket already.`);
+  return { ...before, [port]: path };
 }
 
 /** What of several may be given. @throws MeshError USAGE */

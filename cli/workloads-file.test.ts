@@ -22,6 +22,8 @@ describe("readWorkloads()", () => {
 
   it("reads YAML and JSON", () => {
     assert.deepEqual(readWorkloads(written({ workloads: [WEB] })), [WEB]);
+    const withSocket = { ...WEB, appSockets: { 8080: "/run/web.sock" } };
+    assert.deepEqual(readWorkloads(written({ workloads: [withSocket] })), [withSocket]);
     const yaml = "workloads:\n- {namespace: a, serviceAccount: b, pod: c, address: d, tokenFile: e, inboundPort: 9}\n";
     assert.deepEqual(readWorkloads(written(yaml)), [
       { namespace: "a", serviceAccount: "b", pod: "c", address: "d", tokenFile: "e", inboundPort: 9 },
@@ -35,6 +37,9 @@ describe("readWorkloads()", () => {
     ["a missing field", { workloads: [WEB, { ...WEB, pod: undefined }] }, /entry 2 lacks "pod"/],
     ["a field of the wrong type", { workloads: [{ ...WEB, zone: 7 }] }, /entry 1 needs "zone" to be text/],
     ["a port out of range", { workloads: [{ ...WEB, inboundPort: 70_000 }] }, /needs "inboundPort" to be a port/],
+    ["a socket without a port", { workloads: [{ ...WEB, appSockets: { x: "/a" } }] }, /needs "appSockets" to be \{/],
+    ["a socket with a relative path", { workloads: [{ ...WEB, appSockets: { 80: "a" } }] }, /needs "appSockets" to be/],
+    ["sockets that are no object", { workloads: [{ ...WEB, appSockets: "80=/a" }] }, /needs "appSockets" to be/],
     ["a misspelt field", { workloads: [{ ...WEB, token: "x" }] }, /unknown field "token"/],
     ["a workload named twice", { workloads: [WEB, WEB] }, /shop\/web-0 is named twice/],
   ] as const) {

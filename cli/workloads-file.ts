@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import { errorText, MeshError } from "../core/errors.ts";
+import { isSocketPath } from "../proxy/inbound/app-addresses.ts";
 
 /** A workload as a file for `mesh proxy --workloads` names it. */
 export interface WorkloadEntry {
@@ -11,6 +12,8 @@ export interface WorkloadEntry {
   readonly address: string;
   readonly tokenFile: string;
   readonly appHost?: string;
+  /** Absolute paths of unix sockets by port of the app. */
+  readonly appSockets?: Readonly<Record<string, string>>;
   readonly zone?: string;
   readonly outboundPort?: number;
   readonly inboundPort?: number;
@@ -21,6 +24,7 @@ const MAX_FILE_BYTES = 4 * 1024 * 1024;
 const REQUIRED = ["namespace", "serviceAccount", "pod", "address", "tokenFile"] as const;
 const TEXTS = [...REQUIRED, "appHost", "zone"] as const;
 const PORT_FIELDS = ["outboundPort", "inboundPort"] as const;
+const FIELDS = [...TEXTS, ...PORT_FIELDS, "appSockets"] as const;
 
 function invalid(path: string, why: string, cause?: unknown): MeshError {
   return new MeshError("USAGE", `Cannot use the workloads in ${path}: ${why}.`, { cause });
@@ -56,8 +60,8 @@ function entryFrom(value: unknown, bad: (why: string) => MeshError): WorkloadEnt
   if (!(value instanceof Object)) throw bad("is no object");
   const fields = new Map(Object.entries(value));
   for (const key of fields.keys()) {
-    if (!TEXTS.some((name) => name === key) && !PORT_FIELDS.some((name) => name === key))
-      throw bad(`has an unknown field "${key}": there are ${[...TEXTS, ...PORT_FIELDS].join(", ")}`);
+    if (!FIELDS.some((name) => name === key))
+      throw bad(`has an unknown field "${key}": there are ${FIELDS.join(", ")}`);
   }
   const text = (name: (typeof TEXTS)[number]): string | undefined => {
     const field: unknown = fields.get(name);
@@ -90,8 +94,21 @@ function entryFrom(value: unknown, bad: (why: string) => MeshError): WorkloadEnt
     address: required("address"),
     tokenFile: required("tokenFile"),
     ...(appHost === undefined ? {} : { appHost }),
+    ...(fields.has("appSockets") ? { appSockets: socketsFrom(fields.get("appSockets"), bad) } : {}),
     ...(zone === undefined ? {} : { zone }),
     ...(outboundPort === undefined ? {} : { outboundPort }),
     ...(inboundPort === undefined ? {} : { inboundPort }),
   };
+}
+
+function socketsFrom(value: unknown, bad: (why: string) => MeshError): Record<string, string> {
+  const want = 'needs "appSockets" to be {"<port>": "<absolute path of at most 107 bytes>"}';
+  if (!(value instanceof Object) || Array.isArray(value)) throw bad(want);
+  const sockets: Record<string, string> = {};
+  for (const [port, path] of Object.entries(value) as [string, unknown][]) {
+    const good = /^[1-9][0-9]{0,4}$/.test(port) && Number(port) <= 65_535;
+    if (!good || typeof path !== "string" || !isSocketPath(path)) throw bad(want);
+    sockets[port] = path;
+  }
+  return sockets;
 }

@@ -22,6 +22,7 @@ import {
 } from "./http1/engine.ts";
 import { Http2Pool } from "./http2/http2-pool.ts";
 import { Admission } from "./inbound/admission.ts";
+import { AppAddresses, type AppPlace } from "./inbound/app-addresses.ts";
 import { listenInbound } from "./inbound/inbound-listener.ts";
 import { MeshTls } from "./mesh-tls.ts";
 import type { Families } from "./observe/families.ts";
@@ -52,7 +53,7 @@ export interface WorkloadOptions {
     readonly inboundPort: number;
   };
   /** Where the app listens; ports are those that control names. */
-  readonly app: { readonly host: string };
+  readonly app: AppPlace;
   /** "host:port" of control's gRPC. */
   readonly controlAddress: string;
   readonly trustRootsDer: readonly Uint8Array[];
@@ -250,7 +251,7 @@ export class WorkloadProxy {
 
   async #listen(tls: MeshTls) {
     const { clock, random, log, transport, mux, hops, reservedPorts } = this.#deps;
-    const { listen, app, trustDomain } = this.#options;
+    const { workload, listen, app, trustDomain } = this.#options;
     const limits = this.#limits;
     const metrics = this.#metrics;
     const services = this.#services;
@@ -301,6 +302,15 @@ export class WorkloadProxy {
     );
     this.#undo.push(() => outbound.close());
     const rules = new Admission(trustDomain, [...reservedPorts, outbound.port, listen.inboundPort]);
+    const apps = new AppAddresses(app, workload.pod);
+    rules.onChange(() => {
+      for (const port of apps.apply(rules.sockets)) {
+        const before = appPools.get(port);
+        appPools.delete(port);
+        before?.http1.close();
+        before?.http2.close();
+      }
+    });
     const inbound = await listenInbound({
       engine: inboundEngine,
       transport,
@@ -309,7 +319,7 @@ export class WorkloadProxy {
       metrics,
       mux,
       admission: rules,
-      appHost: app.host,
+      apps,
       connectMs: limits.connectMs,
       pool: (port) => pools(port).http1,
       http2Pool: (port) => pools(port).http2,

@@ -9,7 +9,7 @@ import { defaultTrustDomain, parseTrustDomain } from "../../core/identity.ts";
 import type { ProxyDeps, RunningProxy } from "../../proxy/start-proxy.ts";
 import type { WorkloadOptions } from "../../proxy/workload-proxy.ts";
 import { processLog } from "../process-log.ts";
-import { hostPort, requireOption, type VerbContext, wholeNumber } from "../program.ts";
+import { appSocket, hostPort, requireOption, type VerbContext, wholeNumber } from "../program.ts";
 import { readWorkloads, type WorkloadEntry } from "../workloads-file.ts";
 
 const WORKLOADS_LOOK_MS = 1_000;
@@ -23,6 +23,7 @@ interface ProxyVerbOptions {
   readonly workloads?: string;
   readonly adminHost?: string;
   readonly appHost?: string;
+  readonly appSocket?: Readonly<Record<string, string>>;
   readonly control: { host: string; port: number };
   readonly trustDomain?: string;
   readonly trustRoots: string;
@@ -50,6 +51,11 @@ export function registerProxy(program: Command, context: VerbContext): void {
     )
     .option("--admin-host <ip>", "where the admin port listens (default: --address, with --workloads 127.0.0.1)")
     .option("--app-host <ip>", "where the app listens (default: --address)")
+    .option(
+      "--app-socket <port=path>",
+      "unix socket on which the app takes connections for a port, in place of TCP; once for each port",
+      appSocket,
+    )
     .requiredOption("--control <host:port>", "the cluster's control", hostPort)
     .option("--trust-domain <name>", "default: <cluster>.mesh")
     .requiredOption("--trust-roots <file>", "PEM of the cluster's root, from ConfigMap causeway-trust")
@@ -103,7 +109,7 @@ function workloadOptions(options: ProxyVerbOptions, entry: WorkloadEntry): Workl
       outboundPort: entry.outboundPort ?? options.outboundPort,
       inboundPort: entry.inboundPort ?? options.inboundPort,
     },
-    app: { host: entry.appHost ?? address },
+    app: { host: entry.appHost ?? address, ...(entry.appSockets === undefined ? {} : { sockets: entry.appSockets }) },
     controlAddress: `${control.host}:${control.port}`,
     trustRootsDer: readRoots(options.trustRoots),
     tokenFile: entry.tokenFile,
@@ -121,6 +127,7 @@ async function runSidecar(options: ProxyVerbOptions, deps: ProxyDeps): Promise<R
     address,
     tokenFile: requireOption(options.tokenFile, "--token-file", why),
     ...(options.appHost === undefined ? {} : { appHost: options.appHost }),
+    ...(options.appSocket === undefined ? {} : { appSockets: options.appSocket }),
   });
   const { adminHost, adminPort, adapter } = options;
   const listen = { ...workload.listen, adminPort, ...(adminHost === undefined ? {} : { adminHost }) };

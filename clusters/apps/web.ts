@@ -1,12 +1,13 @@
-import { createServer } from "node:http";
+import { rmSync } from "node:fs";
+import { createServer, type RequestListener } from "node:http";
 
 /**
  * The sample web service. `GET /` names the pod that answers; `?whoami` shows the caller's identity as the sidecar
  * authenticated it; `?slow=<ms>` waits (at most 10 s); any other method echoes up to 1 MiB.
  */
-const { HOST = "127.0.0.1", PORT = "8080", POD_NAME = "web", CLUSTER = "local" } = process.env;
+const { HOST = "127.0.0.1", PORT = "8080", POD_NAME = "web", CLUSTER = "local", APP_SOCKET } = process.env;
 
-const server = createServer((request, response) => {
+const serve: RequestListener = (request, response) => {
   const url = new URL(request.url ?? "/", "http://web");
   if (url.pathname === "/ready") {
     response.end("ok\n");
@@ -38,12 +39,22 @@ const server = createServer((request, response) => {
     response.write(chunk);
   });
   request.on("end", () => response.end());
-});
-server.keepAliveTimeout = 75_000;
-server.listen({ host: HOST, port: Number(PORT), backlog: 1024 }, () => {
-  console.log(`${POD_NAME} of ${CLUSTER} serves on ${HOST}:${PORT}`);
+};
+
+// By TCP for probes and whoever calls without the mesh; by a unix socket for the sidecar, where the pod says so.
+if (APP_SOCKET !== undefined) rmSync(APP_SOCKET, { force: true });
+const places = [{ host: HOST, port: Number(PORT) }, ...(APP_SOCKET === undefined ? [] : [{ path: APP_SOCKET }])];
+const servers = places.map((place) => {
+  const server = createServer(serve);
+  server.keepAliveTimeout = 75_000;
+  server.listen({ ...place, backlog: 1024 }, () => {
+    console.log(`${POD_NAME} of ${CLUSTER} serves on ${"path" in place ? place.path : `${HOST}:${PORT}`}`);
+  });
+  return server;
 });
 process.once("SIGTERM", () => {
-  server.close(() => process.exit(0));
-  server.closeIdleConnections();
+  void Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve)))).then(() =>
+    process.exit(0),
+  );
+  for (const server of servers) server.closeIdleConnections();
 });

@@ -1,4 +1,4 @@
-import { CLUSTER_DOMAIN, PORTS } from "../../core/defaults.ts";
+import { CLUSTER_DOMAIN, PORTS, SETTINGS } from "../../core/defaults.ts";
 import type { Pod, PodContainer } from "../../kube/resources.ts";
 
 /** What of this machine's environment a pod may see; nothing else leaks in. */
@@ -32,8 +32,15 @@ function field(pod: Pod, place: PodPlace, path: string): string | undefined {
   }
 }
 
+/** The unix socket that the pod's annotation names for `port`; pods share this machine's file system. */
+function appSocketOf(pod: Pod, port: number | undefined): string | undefined {
+  const parts = pod.metadata.annotations?.[SETTINGS.appSocket]?.split(",").map((part) => part.trim());
+  const part = parts?.find((each) => each.startsWith(`${port}=/`));
+  return part?.slice(part.indexOf("=") + 1).replaceAll("$(POD_NAME)", pod.metadata.name);
+}
+
 /**
- * The environment of one container: where to listen (HOST, PORT), who it is, the proxy of its sidecar, then what
+ * The environment of one container: where to listen (HOST, PORT, APP_SOCKET), who it is, the proxy of its sidecar, then what
  * the Pod asks for. Without network namespaces a proxy setting is what sends an app's calls through the sidecar.
  */
 export function containerEnvironment(
@@ -54,6 +61,8 @@ export function containerEnvironment(
     POD_NAMESPACE: pod.metadata.namespace ?? "default",
     POD_IP: place.podIp,
   });
+  const socket = appSocketOf(pod, port);
+  if (place.meshed && socket !== undefined) env["APP_SOCKET"] = socket;
   if (place.meshed) {
     const proxy = `http://${place.podIp}:${PORTS.outbound}`;
     for (const name of ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"]) env[name] = proxy;

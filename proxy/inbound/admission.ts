@@ -12,6 +12,8 @@ interface PortRule {
 export class Admission {
   readonly #ownTrustDomain: string;
   readonly #reserved: Set<number>;
+  /** Unix sockets of the app by port, as control says. */
+  sockets: ReadonlyMap<number, string> = new Map();
   #ports: ReadonlyMap<number, PortRule> | undefined;
   #waiters = new Set<() => void>();
   readonly #listeners = new Set<() => void>();
@@ -27,12 +29,15 @@ export class Admission {
   }
 
   apply(state: InboundState__Output): void {
+    const sockets = new Map<number, string>();
     const rules = new Map<number, { peers: Set<string>; service: string }>();
-    for (const { port, peerTrustDomains, namespace, service } of state.ports.slice(0, MAX_PORTS)) {
+    for (const { port, peerTrustDomains, namespace, service, appSocket } of state.ports.slice(0, MAX_PORTS)) {
       const rule = rules.get(port) ?? { peers: new Set<string>(), service: `${namespace}/${service}` };
       for (const peer of peerTrustDomains) rule.peers.add(peer);
       rules.set(port, rule);
+      if (appSocket !== "") sockets.set(port, appSocket);
     }
+    this.sockets = sockets;
     this.#ports = rules;
     const waiters = this.#waiters;
     this.#waiters = new Set();

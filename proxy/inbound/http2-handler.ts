@@ -98,10 +98,10 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
   #dial(request: Request, pool: Http2Pool): void {
     const { state } = request;
     const { port } = this.#peer;
-    const { transport, appHost, connectMs, engine } = this.#deps;
+    const { transport, apps, connectMs, engine } = this.#deps;
     const ended = pool.dialBegins();
     const cancel = transport.connectTcp(
-      { host: appHost, port, timeoutMs: connectMs },
+      { ...apps.of(port), timeoutMs: connectMs },
       (stream) => {
         ended();
         state.dialing = undefined;
@@ -114,7 +114,7 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
         ended();
         state.dialing = undefined;
         engine.log.debug("inbound.connect.failed", { port, error: error.message });
-        this.#refuse(request, "PROXY_CONNECT_FAILED", "it takes no connection.");
+        this.#refuse(request, "PROXY_CONNECT_FAILED", apps.refusal(port));
       },
     );
     state.dialing = () => {

@@ -11,6 +11,7 @@ import { CONNECT, type Head, OPTIONS } from "../http1/head.ts";
 import { retriesLeftOf } from "../http1/our-fields.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Admission } from "./admission.ts";
+import type { AppAddresses } from "./app-addresses.ts";
 
 export interface InboundState {
   readonly peer: Identity;
@@ -33,7 +34,7 @@ export interface InboundDeps {
   readonly metrics: Metrics;
   readonly mux: MuxContext;
   readonly admission: Admission;
-  readonly appHost: string;
+  readonly apps: AppAddresses;
   readonly connectMs: number;
   /** Connections to the app by port. */
   readonly pool: (port: number) => ConnectionPool;
@@ -93,7 +94,7 @@ export class InboundHandler implements RequestHandler<InboundState> {
 
   dispatch(connection: Connection): void {
     const { state } = connection;
-    const { transport, appHost, connectMs, engine } = this.#deps;
+    const { transport, apps, connectMs, engine } = this.#deps;
     const pool = this.#deps.pool(state.port);
     const pooled = state.fresh ? undefined : pool.acquire();
     if (pooled !== undefined) {
@@ -101,7 +102,7 @@ export class InboundHandler implements RequestHandler<InboundState> {
       return;
     }
     state.dialing = transport.connectTcp(
-      { host: appHost, port: state.port, timeoutMs: connectMs },
+      { ...apps.of(state.port), timeoutMs: connectMs },
       (stream) => {
         state.dialing = undefined;
         const made = new ClientConnection(stream, pool, engine.responseHead);
@@ -112,7 +113,7 @@ export class InboundHandler implements RequestHandler<InboundState> {
       (error) => {
         state.dialing = undefined;
         engine.log.debug("inbound.connect.failed", { port: state.port, error: error.message });
-        this.#refuse(connection, "PROXY_CONNECT_FAILED", "it takes no connection.");
+        this.#refuse(connection, "PROXY_CONNECT_FAILED", apps.refusal(state.port));
       },
     );
   }

@@ -211,7 +211,7 @@ class Greeting implements ByteStreamUser {
   }
 
   #serveOpaque(port: number, row: number): void {
-    const { transport, appHost, connectMs, metrics, engine, admission } = this.#deps;
+    const { transport, apps, connectMs, metrics, engine, admission } = this.#deps;
     const stream = this.#stream;
     const tunnel = {
       drain() {},
@@ -227,7 +227,7 @@ class Greeting implements ByteStreamUser {
       metrics.closed(row);
     };
     const cancel = transport.connectTcp(
-      { host: appHost, port, timeoutMs: connectMs },
+      { ...apps.of(port), timeoutMs: connectMs },
       (app) => {
         if (this.#early.length > 0) app.write(this.#early, 0, this.#early.length);
         if (this.#ended) app.end();
