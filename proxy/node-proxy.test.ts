@@ -77,6 +77,16 @@ describe("NodeProxy", () => {
     assert.match(text, /\nrequest_total\{[^}]*workload_pod="web-0",direction="inbound"[^}]*sa\/client"/);
   });
 
+  it("answers all of what comes at once, over as many turns as that takes", async () => {
+    const port = node.workloads.get("shop/client-0")?.outboundPort ?? 0;
+    const flood = await rawClient(port);
+    flood.send("GET / HTTP/1.1\r\nhost: web.shop\r\n\r\n".repeat(50));
+    const answers = await Promise.all(Array.from({ length: 300 }, () => ask(port, "web.shop:80")));
+    assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
+    await flood.until((text) => text.split("HTTP/1.1 200 ").length === 51);
+    flood.socket.destroy();
+  });
+
   it("labels metrics with the workload, each metric named once", async () => {
     const text = await page(node, "/metrics");
     assert.match(text, /\nrequest_total\{workload_namespace="shop",workload_pod="client-0",direction="outbound"/);

@@ -10,6 +10,7 @@ import type { AdminServer } from "./observe/admin-server.ts";
 import { escapeLabel } from "./observe/families.ts";
 import { ADMIN_DRAIN_MS, listenProxyAdmin } from "./observe/proxy-admin.ts";
 import type { ProxyDeps } from "./start-proxy.ts";
+import { TurnLimit } from "./turn-limit.ts";
 import { type WorkloadDeps, type WorkloadOptions, WorkloadProxy } from "./workload-proxy.ts";
 
 export interface NodeProxyOptions {
@@ -18,6 +19,9 @@ export interface NodeProxyOptions {
   /** How long the requests of a workload that is taken away may go on. */
   readonly drainMs: number;
 }
+
+/** Some 2 ms of work: what a flood in one workload may add to a turn that the others wait for. */
+const REQUESTS_PER_TURN = 128;
 
 /** "<namespace>/<pod>" */
 type WorkloadName = string;
@@ -42,7 +46,12 @@ class Served {
     this.options = options;
     this.labels = `workload_namespace="${escapeLabel(namespace)}",workload_pod="${escapeLabel(pod)}"`;
     this.#name = nameOf(options);
-    this.#deps = { ...deps, log: deps.log.child({ workload: this.#name }), signal: this.#stop.signal };
+    this.#deps = {
+      ...deps,
+      log: deps.log.child({ workload: this.#name }),
+      turns: new TurnLimit(REQUESTS_PER_TURN),
+      signal: this.#stop.signal,
+    };
     this.#workload = new WorkloadProxy(options, this.#deps);
     this.#running = this.#run();
   }

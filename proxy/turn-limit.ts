@@ -1,9 +1,3 @@
-/** Work that can be put off to a later turn of the event loop. */
-export interface Deferred {
-  /** Goes on with what was put off. */
-  proceed(): void;
-}
-
 /**
  * How many requests one workload may begin in one turn of the event loop. What comes over that waits for later turns,
  * in order, so that a flood in one workload of a process lengthens the turns of the others by a bounded time. Below
@@ -13,25 +7,29 @@ export class TurnLimit {
   readonly #perTurn: number;
   #left: number;
   #refillDue = false;
-  #waiting: Deferred[] = [];
+  #waiting: (() => void)[] = [];
 
   constructor(perTurn: number) {
     this.#perTurn = perTurn;
     this.#left = perTurn;
   }
 
-  /** Whether a request may begin now; else `deferred.proceed` is called in a later turn, with a place kept for it. */
-  take(deferred: Deferred): boolean {
-    if (!this.#refillDue) {
-      this.#refillDue = true;
-      setImmediate(() => this.#refill());
-    }
-    if (this.#left > 0) {
-      this.#left--;
-      return true;
-    }
-    this.#waiting.push(deferred);
-    return false;
+  /** Whether a request may begin now; if not, `later` is the way. */
+  take(): boolean {
+    if (!this.#refillDue) this.#refillSoon();
+    if (this.#left === 0) return false;
+    this.#left--;
+    return true;
+  }
+
+  /** Calls `begin` in a later turn, with a place kept for it. */
+  later(begin: () => void): void {
+    this.#waiting.push(begin);
+  }
+
+  #refillSoon(): void {
+    this.#refillDue = true;
+    setImmediate(() => this.#refill());
   }
 
   #refill(): void {
@@ -41,10 +39,7 @@ export class TurnLimit {
     const due = this.#waiting.splice(0, this.#perTurn);
     this.#left -= due.length;
     // Those that wait still need the turns after this one, and new ones queue behind them.
-    if (this.#waiting.length > 0) {
-      this.#refillDue = true;
-      setImmediate(() => this.#refill());
-    }
-    for (const deferred of due) deferred.proceed();
+    if (this.#waiting.length > 0) this.#refillSoon();
+    for (const begin of due) begin();
   }
 }

@@ -33,6 +33,7 @@ import { DiscoveryClient } from "./outbound/discovery-client.ts";
 import { http2Server } from "./outbound/http2-handler.ts";
 import { listenOutbound } from "./outbound/outbound-listener.ts";
 import { ServiceTable } from "./outbound/service-table.ts";
+import type { TurnLimit } from "./turn-limit.ts";
 
 /** One workload: whom it is, where it listens, and whom it asks. */
 export interface WorkloadOptions {
@@ -89,6 +90,8 @@ export interface WorkloadDeps {
   readonly mux: MuxContext;
   /** Of the process, where it serves more than one. */
   readonly hops?: Hops;
+  /** How many requests it may begin in a turn of the event loop, where others share the process. */
+  readonly turns?: TurnLimit;
   /** Ports of the process itself, which nobody is forwarded to. */
   readonly reservedPorts: readonly number[];
   /** Closes it. */
@@ -250,19 +253,19 @@ export class WorkloadProxy {
   }
 
   async #listen(tls: MeshTls) {
-    const { clock, random, log, transport, mux, hops, reservedPorts } = this.#deps;
+    const { clock, random, log, transport, mux, hops, turns, reservedPorts } = this.#deps;
     const { workload, listen, app, trustDomain } = this.#options;
     const limits = this.#limits;
     const metrics = this.#metrics;
     const services = this.#services;
-    const outboundEngine = createEngine({ clock, log, transport, limits });
+    const outboundEngine = createEngine({ clock, log, transport, limits, turns });
     const inboundLimits = {
       ...limits,
       idleMs: INBOUND_IDLE_MS,
       maxHeadBytes: limits.maxHeadBytes + ADDED_BYTES,
       maxHeadFields: limits.maxHeadFields + ADDED_FIELDS,
     };
-    const inboundEngine = createEngine({ clock, log, transport, limits: inboundLimits });
+    const inboundEngine = createEngine({ clock, log, transport, limits: inboundLimits, turns });
     const engines = [outboundEngine, inboundEngine];
     const appPools = new Map<number, { readonly http1: ConnectionPool; readonly http2: Http2Pool }>();
     const pools = (port: number) => {

@@ -3,6 +3,7 @@ import type { MeshErrorCode } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { Transport } from "../../transport/transport.ts";
+import type { TurnLimit } from "../turn-limit.ts";
 import type { ClientConnection, TryFailure } from "./client-connection.ts";
 import { createHead, type Head, MAX_HEAD_BYTES, MAX_HEAD_FIELDS } from "./head.ts";
 import type { RequestRewrite } from "./head-writer.ts";
@@ -47,6 +48,8 @@ export interface Engine {
   readonly log: Log;
   readonly transport: Transport;
   readonly limits: ServerLimits;
+  /** Of the workload, where others share the process. */
+  readonly turns: TurnLimit | undefined;
   readonly requestHead: Head;
   readonly responseHead: Head;
   readonly rewrite: RequestRewrite;
@@ -56,9 +59,16 @@ export interface Engine {
   draining: boolean;
 }
 
-export function createEngine(deps: { clock: Clock; log: Log; transport: Transport; limits: ServerLimits }): Engine {
+export function createEngine(deps: {
+  clock: Clock;
+  log: Log;
+  transport: Transport;
+  limits: ServerLimits;
+  turns?: TurnLimit | undefined;
+}): Engine {
   return {
     ...deps,
+    turns: deps.turns,
     requestHead: createHead(deps.limits.maxHeadBytes, deps.limits.maxHeadFields),
     // The other proxy may have added to an answer, too.
     responseHead: createHead(MAX_HEAD_BYTES + ADDED_BYTES, MAX_HEAD_FIELDS + ADDED_FIELDS),

@@ -3,7 +3,7 @@
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import { WheelTimer } from "../../transport/timer-wheel.ts";
 import type { ClientConnection, Exchange, Framing, TryFailure } from "./client-connection.ts";
-import type { Engine, Refusal, RequestHandler, ServedRequest } from "./engine.ts";
+import type { Engine, Refusal, RequestHandler, ServedRequest, Verdict } from "./engine.ts";
 import {
   CONNECT,
   DELETE,
@@ -72,6 +72,7 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   #responded = false;
   #status = 0;
   #pumping = false;
+  #wasPutOff = false;
   /** This side holds the client back, so its silence means nothing. */
   #holding = false;
   /** The client is behind with taking its answer. */
@@ -196,7 +197,7 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     this.startMs = this.#engine.clock.nowMs();
     this.#closing = head.close;
     this.#body.begin(head);
-    const verdict = head.method === CONNECT && !this.#body.done ? BODY_ON_CONNECT : this.#handler.route(this, head, b);
+    const verdict = this.#putOff() ? "wait" : this.#route(head, b);
     if (verdict === "wait") {
       this.#phase = "routing";
       this.#partial.hold(b, 0, end);
@@ -239,6 +240,23 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
       this.#watch();
     }
     this.#handler.dispatch(this);
+  }
+
+  #route(head: Head, b: Buffer): Verdict {
+    return head.method === CONNECT && !this.#body.done ? BODY_ON_CONNECT : this.#handler.route(this, head, b);
+  }
+
+  /** Whether the request must wait for a later turn, in which it is read again. */
+  #putOff(): boolean {
+    const { turns } = this.#engine;
+    if (turns === undefined) return false;
+    if (this.#wasPutOff || turns.take()) {
+      this.#wasPutOff = false;
+      return false;
+    }
+    this.#wasPutOff = true;
+    turns.later(() => this.again());
+    return true;
   }
 
   forget(): void {

@@ -126,7 +126,8 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
         code: "PROXY_BAD_REQUEST",
         message: "Cannot open a tunnel in HTTP/2: use an extended CONNECT, or CONNECT in HTTP/1.1.",
       });
-    } else this.#route(REQUEST);
+    } else if (base.turns === undefined || base.turns.take()) this.#route(REQUEST);
+    else base.turns.later(this.waker());
     return true;
   }
 
