@@ -1,3 +1,4 @@
+import type { ConnectionLoadResult } from "./connection-load.ts";
 import type { HttpLoadResult } from "./http-load.ts";
 
 /** What the load process is asked for, over the channel of its parent. Buffers travel as base64. */
@@ -13,9 +14,26 @@ export type LoadCommand =
       readonly warmUpSeconds: number;
       readonly seconds: number;
       readonly rate: number;
+    }
+  | {
+      readonly kind: "connections";
+      readonly port: number;
+      readonly opening: string;
+      readonly bodyBytes: number;
+      readonly concurrency: number;
+      readonly seconds: number;
+    }
+  | {
+      readonly kind: "bulk";
+      readonly port: number;
+      readonly opening: string;
+      readonly connections: number;
+      readonly seconds: number;
     };
 
 export type LoadAnswer =
   | { readonly kind: "app"; readonly port: number }
   | ({ readonly kind: "http" } & HttpLoadResult)
+  | ({ readonly kind: "connections" } & ConnectionLoadResult)
+  | { readonly kind: "bulk"; readonly bytes: number; readonly seconds: number }
   | { readonly kind: "failed"; readonly reason: string };

@@ -69,6 +69,7 @@ class AppConnection implements ByteStreamUser {
   }
 
   onEnd(): void {
+    this.#bulk = false;
     this.#stream.end();
   }
 

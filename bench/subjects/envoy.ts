@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { accepting, freePort, type RunningProgram, requireProgram, startProgram } from "../measure/programs.ts";
-import type { Setting, Subject } from "./subject.ts";
+import { BULK_BUFFER_BYTES, SERVER_NAME, type Setting, type Subject } from "./subject.ts";
 
 /** A core of its own, as every subject has: one worker, and no admin port. */
 async function start(setting: Setting, name: string, config: object, port: number): Promise<RunningProgram> {
@@ -124,4 +124,47 @@ export async function startEnvoyPair(setting: Setting): Promise<Subject> {
       await inbound.stop();
     },
   };
+}
+
+/** One Envoy that passes TLS on by SNI. */
+export async function startEnvoyRelay(setting: Setting): Promise<Subject> {
+  requireProgram("envoy");
+  const port = await freePort();
+  const inspector = {
+    name: "envoy.filters.listener.tls_inspector",
+    typed_config: typed("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", {}),
+  };
+  const proxy = {
+    name: "envoy.filters.network.tcp_proxy",
+    typed_config: typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", {
+      stat_prefix: "bench",
+      cluster: "next",
+    }),
+  };
+  const config = {
+    static_resources: {
+      listeners: [
+        {
+          address: address(port),
+          per_connection_buffer_limit_bytes: BULK_BUFFER_BYTES,
+          listener_filters: [inspector],
+          filter_chains: [{ filter_chain_match: { server_names: [SERVER_NAME] }, filters: [proxy] }],
+        },
+      ],
+      clusters: [
+        {
+          name: "next",
+          type: "STATIC",
+          connect_timeout: "5s",
+          per_connection_buffer_limit_bytes: BULK_BUFFER_BYTES,
+          load_assignment: {
+            cluster_name: "next",
+            endpoints: [{ lb_endpoints: [{ endpoint: { address: address(setting.appPort) } }] }],
+          },
+        },
+      ],
+    },
+  };
+  const running = await start(setting, "relay", config, port);
+  return { name: "envoy", port, pids: [running.pid], stop: () => running.stop() };
 }

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { accepting, freePort, type RunningProgram, requireProgram, startProgram } from "../measure/programs.ts";
-import { CIPHER, type Setting, type Subject } from "./subject.ts";
+import { BULK_BUFFER_BYTES, CIPHER, SERVER_NAME, type Setting, type Subject } from "./subject.ts";
 
 const GLOBAL = `global
   nbthread 1
@@ -80,4 +80,29 @@ listen plain
       await inbound.stop();
     },
   };
+}
+
+/** One HAProxy that passes TLS on by SNI. */
+export async function startHaproxyRelay(setting: Setting): Promise<Subject> {
+  const port = await freePort();
+  const running = await start(
+    setting,
+    "relay",
+    `${GLOBAL}  tune.bufsize ${BULK_BUFFER_BYTES}
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+frontend relay
+  bind 127.0.0.1:${port}
+  tcp-request inspect-delay 10s
+  tcp-request content accept if { req.ssl_hello_type 1 }
+  use_backend app if { req.ssl_sni -i ${SERVER_NAME} }
+backend app
+  server app 127.0.0.1:${setting.appPort}
+`,
+    port,
+  );
+  return { name: "haproxy", port, pids: [running.pid], stop: () => running.stop() };
 }

@@ -1,7 +1,15 @@
+import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { accepting, freePort, type RunningProgram, requireProgram, startProgram } from "../measure/programs.ts";
-import { AUTHORITY, CIPHER, type Setting, type Subject } from "./subject.ts";
+import {
+  accepting,
+  freePort,
+  Missing,
+  type RunningProgram,
+  requireProgram,
+  startProgram,
+} from "../measure/programs.ts";
+import { AUTHORITY, BULK_BUFFER_BYTES, CIPHER, SERVER_NAME, type Setting, type Subject } from "./subject.ts";
 
 /** Idle connections to the app that are kept: more than any load has open. */
 const KEPT = 512;
@@ -139,4 +147,35 @@ export async function startNginxPair(setting: Setting): Promise<Subject> {
       await inbound.stop();
     },
   };
+}
+
+const STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/** One nginx that passes TLS on by SNI. */
+export async function startNginxRelay(setting: Setting): Promise<Subject> {
+  requireProgram("nginx");
+  if (!existsSync(STREAM_MODULE)) throw new Missing("nginx has no stream module (Debian: libnginx-mod-stream)");
+  const port = await freePort();
+  const running = await start(
+    setting,
+    "relay",
+    (folder) => `load_module ${STREAM_MODULE};
+${main(folder)}stream {
+  map $ssl_preread_server_name $next {
+    ${SERVER_NAME} 127.0.0.1:${setting.appPort};
+    default "";
+  }
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    ssl_preread on;
+    proxy_pass $next;
+    proxy_buffer_size ${BULK_BUFFER_BYTES};
+    proxy_timeout 1h;
+    tcp_nodelay on;
+  }
+}
+`,
+    port,
+  );
+  return { name: "nginx", port, pids: [running.pid], stop: () => running.stop() };
 }

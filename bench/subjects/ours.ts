@@ -9,7 +9,7 @@ import type { ServiceState } from "../../protos/gen/causeway/discovery/v1/Servic
 import { createTestMesh, type TestMesh } from "../../test/support/mesh-identity.ts";
 import { type FakeControl, startFakeControl } from "../../test/support/proxy-world.ts";
 import { Missing, type RunningProgram, startProgram } from "../measure/programs.ts";
-import { AUTHORITY, type CertificateFiles, type Setting, type Subject } from "./subject.ts";
+import { AUTHORITY, type CertificateFiles, SERVER_NAME, type Setting, type Subject } from "./subject.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 /** Two loopback addresses, as two pods have. */
@@ -17,7 +17,7 @@ const CLIENT = "127.0.0.1";
 const SERVER = "127.0.0.2";
 
 /** The command that runs the product as it is built. @throws Missing */
-export function meshCommand(): readonly [string, string] {
+function meshCommand(): readonly [string, string] {
   if (!existsSync(join(ROOT, "dist", "cli", "main.js"))) throw new Missing("dist/ is not built: npm run build");
   return [process.execPath, join(ROOT, "bin", "mesh")];
 }
@@ -158,4 +158,20 @@ async function clientFiles({ folder }: Setting, mesh: TestMesh): Promise<Certifi
   await writeFile(files.key, key, { mode: 0o600 });
   await writeFile(files.both, `${chain}${key}`, { mode: 0o600 });
   return files;
+}
+
+/** `mesh relay`, everything on. */
+export async function startOursRelay(setting: Setting): Promise<Subject> {
+  const command = meshCommand();
+  const file = join(setting.folder, "routes.json");
+  await writeFile(file, JSON.stringify({ routes: { [SERVER_NAME]: `127.0.0.1:${setting.appPort}` } }));
+  const listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain", "0"];
+  const running = startProgram(setting.cores.subject, [
+    ...command,
+    "relay",
+    ...["--routes", file, "--adapter", "handle", ...listen],
+  ]);
+  const [line] = await running.says(/^.*"msg":"relay\.started".*$/m);
+  const { port } = JSON.parse(line) as { port: number };
+  return { name: "causeway", port, pids: [running.pid], stop: () => running.stop() };
 }

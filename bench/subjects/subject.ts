@@ -49,6 +49,11 @@ export const CIPHER = "TLS_AES_128_GCM_SHA256";
 /** What the app is called. */
 export const AUTHORITY = "web.shop.svc.cluster.local";
 
+/** What a relay knows it as. */
+export const SERVER_NAME = "web.east.mesh";
+/** What relays may hold of a bulk flow, each way. */
+export const BULK_BUFFER_BYTES = 262_144;
+
 /** The load straight at the app: whether the generator could be the bottleneck. */
 export async function startDirect({ appPort }: Setting): Promise<Subject> {
   return { name: "direct", port: appPort, pids: [], stop: async () => {} };

@@ -8,12 +8,10 @@ import { startNginx, startNginxPair } from "../subjects/nginx.ts";
 import { startOurs, startOursPair } from "../subjects/ours.ts";
 import { AUTHORITY, type Subject, startDirect } from "../subjects/subject.ts";
 import type { Sample } from "./measured.ts";
-import { type Bench, costOf, type Phase, type Suite } from "./run-suite.ts";
+import { type Bench, costOf, type Phase, pacedRate, type Suite } from "./run-suite.ts";
 
 const BODY_BYTES = 1_024;
 const CONNECTIONS = 64;
-/** Latency is looked at below saturation, at the same rate for all. */
-const MOST_PER_SECOND = 5_000;
 const PACED_WARM_UP_SECONDS = 0.5;
 const PROBE_MS = 5_000;
 
@@ -66,8 +64,7 @@ const throughput: Phase = {
 const latency: Phase = {
   title: "latency",
   async measure(subject, { load, seconds, soFar }) {
-    const slowest = Math.min(...[...soFar.values()].map(({ rps }) => rps ?? Number.POSITIVE_INFINITY));
-    const rate = Math.min(MOST_PER_SECOND, Math.floor(slowest / 3));
+    const rate = pacedRate(soFar);
     const got = await load.ask({ ...http(subject), seconds, warmUpSeconds: PACED_WARM_UP_SECONDS, rate });
     const { errors, p50Us, p99Us, p999Us } = got;
     return { errors, p50Us, p99Us, p999Us } satisfies Sample;

@@ -18,6 +18,8 @@ export interface Bench {
   readonly soFar: ReadonlyMap<string, Partial<Record<Figure, number>>>;
 }
 
+const MOST_PER_SECOND = 5_000;
+
 /** One kind of load. All its rounds over all subjects are run before the next phase begins. */
 export interface Phase {
   readonly title: string;
@@ -31,7 +33,7 @@ export interface Suite {
   /** Of the answers of the app. */
   readonly bodyBytes: number;
   /** One request as the load makes it; what it throws disqualifies the subject. */
-  probe(subject: Subject): Promise<void>;
+  probe(subject: Subject, bench: Pick<Bench, "load">): Promise<void>;
   readonly phases: readonly Phase[];
 }
 
@@ -71,7 +73,7 @@ export async function runSuite(suite: Suite, options: SuiteOptions): Promise<Sui
       try {
         const subject = await start(setting);
         undo.push(() => subject.stop());
-        await suite.probe(subject);
+        await suite.probe(subject, { load });
         subjects.push(subject);
       } catch (error) {
         missing.push({ name, reason: errorText(error) });
@@ -127,6 +129,12 @@ function describe(sample: Sample): string {
   return Object.entries(sample)
     .map(([figure, value]) => `${figure} ${Number(value.toPrecision(4))}`)
     .join(", ");
+}
+
+/** Latency is looked at below saturation, at the same rate for all: requests per second. */
+export function pacedRate(soFar: Bench["soFar"]): number {
+  const slowest = Math.min(...[...soFar.values()].map(({ rps }) => rps ?? Number.POSITIVE_INFINITY));
+  return Math.max(1, Math.min(MOST_PER_SECOND, Math.floor(slowest / 3)));
 }
 
 /** The CPU time of a subject while `work` runs, per 100,000 of what it counts. */
