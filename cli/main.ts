@@ -13,6 +13,7 @@ import { registerLink } from "./verbs/link.ts";
 import { registerLinks } from "./verbs/links.ts";
 import { registerLocal } from "./verbs/local.ts";
 import { registerProxy } from "./verbs/proxy.ts";
+import { registerProxyInit } from "./verbs/proxy-init.ts";
 import { registerRelay } from "./verbs/relay.ts";
 import { registerServe } from "./verbs/serve.ts";
 import { registerServices } from "./verbs/services.ts";
@@ -33,6 +34,7 @@ const REGISTER = [
   registerInstall,
   registerServe,
   registerProxy,
+  registerProxyInit,
   registerRelay,
   registerLocal,
 ];

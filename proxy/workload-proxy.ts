@@ -8,6 +8,7 @@ import type { Random } from "../core/random.ts";
 import { grpcChannelCredentials } from "../identity/grpc-channel.ts";
 import { startWorkloadIdentity, type WorkloadIdentity } from "../identity/workload-identity.ts";
 import type { MuxContext } from "../transport/mux/mux-context.ts";
+import { type InterceptMode, loadOriginalDestinations } from "../transport/original-destination.ts";
 import type { Listener, Transport } from "../transport/transport.ts";
 import { Detections } from "./detect/detections.ts";
 import type { Hops } from "./hops.ts";
@@ -24,6 +25,8 @@ import { Http2Pool } from "./http2/http2-pool.ts";
 import { Admission } from "./inbound/admission.ts";
 import { AppAddresses, type AppPlace } from "./inbound/app-addresses.ts";
 import { listenInbound } from "./inbound/inbound-listener.ts";
+import { Interception } from "./interception.ts";
+import { ANY, LOOPBACK, listenEach, listenFirst } from "./listening.ts";
 import { MeshTls } from "./mesh-tls.ts";
 import type { Families } from "./observe/families.ts";
 import { Metrics } from "./observe/metrics.ts";
@@ -62,6 +65,11 @@ export interface WorkloadOptions {
   readonly tokenFile: string;
   readonly trustDomain: TrustDomain;
   readonly limits?: Partial<ProxyLimits>;
+  /**
+   * Connections of the app, and to it, are redirected to both ports (mesh proxy-init): the outbound one then listens on
+   * loopback, the inbound one on every address. `inboundPlain`: whether callers without an identity come in.
+   */
+  readonly intercept?: { readonly mode: InterceptMode; readonly inboundPlain: "allow" | "deny" };
   /** Whether the connections to another proxy share a few; true by default. What others do is always accepted. */
   readonly multiplex?: boolean;
 }
@@ -282,6 +290,11 @@ export class WorkloadProxy {
         http2.destroy();
       }
     });
+    const { intercept } = this.#options;
+    const interception =
+      intercept === undefined
+        ? undefined
+        : new Interception(await loadOriginalDestinations(intercept.mode), reservedPorts);
     const deps = {
       engine: outboundEngine,
       transport,
@@ -297,11 +310,13 @@ export class WorkloadProxy {
       detections: new Detections("outbound", metrics, log),
       detectMs: limits.detectMs,
       unknownRow: metrics.row({ direction: "outbound", authority: "", peer: "", cluster: "" }),
+      ...(interception === undefined ? {} : { interception }),
     };
-    const outbound = await listenOutbound(
-      { ...deps, serveHttp2: http2Server(deps) },
-      listen.outboundHost ?? listen.host,
+    const outbound = await listenEach(
+      interception === undefined ? [listen.outboundHost ?? listen.host] : LOOPBACK,
       listen.outboundPort,
+      log,
+      (host, port) => listenOutbound({ ...deps, serveHttp2: http2Server(deps) }, host, port),
     );
     this.#undo.push(() => outbound.close());
     const rules = new Admission(trustDomain, [...reservedPorts, outbound.port, listen.inboundPort]);
@@ -314,23 +329,36 @@ export class WorkloadProxy {
         before?.http2.close();
       }
     });
-    const inbound = await listenInbound({
-      engine: inboundEngine,
-      transport,
-      tls,
-      clock,
-      metrics,
-      mux,
-      admission: rules,
-      apps,
-      connectMs: limits.connectMs,
-      pool: (port) => pools(port).http1,
-      http2Pool: (port) => pools(port).http2,
-      host: listen.host,
-      port: listen.inboundPort,
-      prefaceMs: limits.prefaceMs,
-      stateMs: limits.admissionMs,
-    });
+    const intercepted =
+      interception === undefined
+        ? undefined
+        : {
+            interception,
+            detections: new Detections("inbound", metrics, log),
+            detectMs: limits.detectMs,
+            plain: intercept?.inboundPlain ?? "allow",
+            trustDomain,
+          };
+    const inbound = await listenFirst(intercepted === undefined ? [listen.host] : ANY, (host) =>
+      listenInbound({
+        engine: inboundEngine,
+        transport,
+        tls,
+        clock,
+        metrics,
+        mux,
+        admission: rules,
+        apps,
+        connectMs: limits.connectMs,
+        pool: (port) => pools(port).http1,
+        http2Pool: (port) => pools(port).http2,
+        host,
+        port: listen.inboundPort,
+        prefaceMs: limits.prefaceMs,
+        stateMs: limits.admissionMs,
+        ...(intercepted === undefined ? {} : { intercepted }),
+      }),
+    );
     this.#undo.push(() => inbound.close());
     const neighbour = {
       get chain() {
@@ -341,6 +369,7 @@ export class WorkloadProxy {
     const leave = hops?.add(listen.host, inbound.port, neighbour) ?? (() => {});
     this.#undo.push(leave);
     rules.reserve(inbound.port);
+    interception?.reserve(outbound.port, inbound.port);
     this.#undo.push(
       every(clock, SWEEP_MS, () => {
         services.sweep();

@@ -8,6 +8,8 @@ setUp({
   "redis-server": { from: "redis-server", without: "the tests of the Redis registry are skipped" },
   dig: { from: "bind9-dnsutils", without: "the tests that ask DNS with dig are skipped" },
   curl: { from: "curl", without: "the tests that call with curl are skipped" },
+  ip: { from: "iproute2", without: "the tests in network namespaces are skipped" },
+  nft: { from: "nftables", without: "the tests in network namespaces are skipped" },
   openssl: { from: "openssl", without: "the tests with a foreign CA are skipped" },
 });
 

@@ -53,4 +53,6 @@ export interface ByteStream {
   readonly remotePort: number;
   readonly localAddress: string;
   readonly localPort: number;
+  /** Of its file, negative once closed; absent where no socket of its own is behind it. */
+  readonly descriptor?: number;
 }

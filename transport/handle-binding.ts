@@ -13,6 +13,8 @@ export interface StreamHandle {
   writeBuffer(request: WriteRequest, view: Buffer): number;
   shutdown(request: ShutdownRequest): number;
   close(done?: () => void): void;
+  /** Of the file; negative where there is none. */
+  readonly fd?: number;
 }
 
 interface AddressOut {

@@ -121,6 +121,10 @@ export class HandleStream implements ByteStream {
     return this.#localName().port;
   }
 
+  get descriptor(): number {
+    return this.closed ? -1 : (this.#handle.fd ?? -1);
+  }
+
   write(buffer: Buffer, start: number, end: number): boolean {
     if (this.closed || this.#ending || end <= start) return true;
     if (this.#inFlightBytes > 0) return this.#wait(buffer, start, end);

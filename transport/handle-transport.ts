@@ -71,6 +71,12 @@ export class HandleTransport implements Transport {
       this.#begin(handle, unix, onStream, () => connections--);
     };
     check(server.listen(options.backlog ?? BACKLOG));
+    try {
+      options.prepare?.(server.fd ?? -1);
+    } catch (error) {
+      server.close();
+      throw error;
+    }
     const bound: { port?: number } = {};
     if (!unix) (server as SocketHandle).getsockname(bound);
     let closing: Promise<void> | undefined;
@@ -90,8 +96,10 @@ export class HandleTransport implements Transport {
     options: ListenTlsOptions<T>,
     onStream: (stream: ByteStream, peer: TlsPeer<T>) => ByteStreamUser,
   ): Promise<Listener> {
-    return this.#handshakes.listen(options, (socket, raw, peer) =>
-      this.#takeOver(socket, raw, (stream) => onStream(stream, peer)),
+    return this.#handshakes.listen(
+      options,
+      (socket, raw, peer) => this.#takeOver(socket, raw, (stream) => onStream(stream, peer)),
+      (socket, onPlain) => this.#fallback.adopt(socket, onPlain),
     );
   }
 

@@ -55,6 +55,10 @@ export class NetStream implements ByteStream {
     }
   }
 
+  get descriptor(): number {
+    return this.closed ? -1 : descriptorOf(this.#socket);
+  }
+
   get pendingBytes(): number {
     return this.closed ? 0 : this.#socket.writableLength;
   }
@@ -128,6 +132,13 @@ export class NetStream implements ByteStream {
       this.#log.error("stream_user_failed", { error: errorText(error) });
     }
   }
+}
+
+/** Of the file below a socket or server; negative where Node does not say. */
+export function descriptorOf(owner: object): number {
+  const handle: unknown = Reflect.get(owner, "_handle");
+  const fd: unknown = handle instanceof Object ? Reflect.get(handle, "fd") : undefined;
+  return typeof fd === "number" ? fd : -1;
 }
 
 /** Node resets TCP sockets only, and throws for others. */

@@ -53,7 +53,11 @@ export class NetTransport implements Transport {
     options: ListenTlsOptions<T>,
     onStream: (stream: ByteStream, peer: TlsPeer<T>) => ByteStreamUser,
   ): Promise<Listener> {
-    return this.#handshakes.listen(options, (socket, _raw, peer) => this.adopt(socket, (s) => onStream(s, peer)));
+    return this.#handshakes.listen(
+      options,
+      (socket, _raw, peer) => this.adopt(socket, (stream) => onStream(stream, peer)),
+      (socket, onPlain) => this.adopt(socket, onPlain),
+    );
   }
 
   connectTcp(

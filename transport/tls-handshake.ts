@@ -10,6 +10,9 @@ import {
   type TlsOptions,
 } from "node:tls";
 import type { MeshError } from "../core/errors.ts";
+import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
+import { divertingServer } from "./diverting-server.ts";
+import { descriptorOf } from "./net-stream.ts";
 import { SessionCache } from "./session-cache.ts";
 import { connectError, connectTimeout, handshakeError, listenError } from "./stream-error.ts";
 import { type TimerWheel, WheelTimer } from "./timer-wheel.ts";
@@ -17,6 +20,7 @@ import type {
   CancelConnect,
   ConnectTlsOptions,
   Listener,
+  ListenTcpOptions,
   ListenTlsOptions,
   SocketAddress,
   TlsPeer,
@@ -29,6 +33,8 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** Makes a stream of a socket whose handshake is done. Called within the handshake's last read. */
 export type Adopt<T> = (socket: TLSSocket, raw: Socket | undefined, peer: TlsPeer<T>) => void;
+
+export type AdoptPlain = (socket: Socket, onStream: (stream: ByteStream) => ByteStreamUser) => void;
 
 export function addressText(address: SocketAddress): string {
   return "path" in address ? address.path : `${address.host}:${address.port}`;
@@ -44,7 +50,8 @@ export class TlsHandshakes {
     this.#wheel = wheel;
   }
 
-  async listen<T>(options: ListenTlsOptions<T>, adopt: Adopt<T>): Promise<Listener> {
+  /** `adoptPlain` makes a stream of a socket that `options.diversion` finds to be for somebody else. */
+  async listen<T>(options: ListenTlsOptions<T>, adopt: Adopt<T>, adoptPlain: AdoptPlain): Promise<Listener> {
     let settings = options.settings();
     const server = createServer({
       ...settings,
@@ -81,7 +88,9 @@ export class TlsHandshakes {
       }
       adopt(socket, rawOf(socket), peer);
     });
-    return await listenServer(server, options);
+    const { diversion } = options;
+    if (diversion === undefined) return await listenServer(server, options);
+    return await listenServer(divertingServer(server, diversion, options, this.#wheel, adoptPlain), options);
   }
 
   connect<T>(options: ConnectTlsOptions<T>, adopt: Adopt<T>, onFailure: (error: MeshError) => void): CancelConnect {
@@ -211,16 +220,20 @@ function rawOf(socket: TLSSocket): Socket | undefined {
 }
 
 /** Resolves once `server` listens. @throws MeshError PORT_IN_USE */
-export function listenServer(
-  server: Server | import("node:net").Server,
-  address: SocketAddress & { readonly backlog?: number },
-): Promise<Listener> {
+export function listenServer(server: Server | import("node:net").Server, address: ListenTcpOptions): Promise<Listener> {
   const where = "path" in address ? { path: address.path } : { host: address.host, port: address.port };
   return new Promise((resolve, reject) => {
     server.once("error", (error) => reject(listenError(addressText(address), error)));
     server.listen({ ...where, backlog: address.backlog ?? BACKLOG }, () => {
       server.removeAllListeners("error");
       server.on("error", () => {});
+      try {
+        address.prepare?.(descriptorOf(server));
+      } catch (error) {
+        server.close();
+        reject(error);
+        return;
+      }
       const bound = server.address();
       let connections = 0;
       server.on("connection", (socket: Socket) => {

@@ -1,6 +1,7 @@
 import type { TLSSocket, TlsOptions } from "node:tls";
 import type { MeshError } from "../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
+import type { AcceptedSocket } from "./original-destination.ts";
 import type { TimerWheel } from "./timer-wheel.ts";
 
 /** Where to listen or dial: TCP, or a unix socket. */
@@ -11,6 +12,8 @@ export type ListenTcpOptions = SocketAddress & {
   readonly backlog?: number;
   /** Connections over this are closed at once; unlimited by default. */
   readonly maxConnections?: number;
+  /** Called with the descriptor of the listening socket before `listen…` resolves; what it throws is rejected with. */
+  readonly prepare?: (descriptor: number) => void;
 };
 
 /** Keys, certificates, CAs and versions of one side. One object per generation: contexts are cached by identity. */
@@ -41,7 +44,22 @@ export type ListenTlsOptions<T> = ListenTcpOptions & {
   readonly verify: VerifyPeer<T>;
   /** A handshake that failed, or a peer that `verify` refused. */
   readonly onRefused?: (error: MeshError, remoteAddress: string) => void;
+  readonly diversion?: Diversion;
 };
+
+/** Connections that come in at a TLS listener because they were redirected there, and may be for somebody else. */
+export interface Diversion {
+  /** Whether first bytes are looked at; asked for each connection. Others are TLS as always. */
+  concerns(socket: AcceptedSocket): boolean;
+  /**
+   * What a connection is for by all that came so far, `"listener"` being TLS as always; undefined: not to be told yet.
+   * `over`: no more comes in time, so it must be told.
+   */
+  judge(socket: AcceptedSocket, first: Buffer, over: boolean): "listener" | "other" | undefined;
+  /** Takes one that is for somebody else; `first` and the end, if `ended`, are not said again. */
+  onStream(stream: ByteStream, first: Buffer, ended: boolean): ByteStreamUser;
+  readonly timeoutMs: number;
+}
 
 export type ConnectTcpOptions = SocketAddress & {
   readonly timeoutMs: number;

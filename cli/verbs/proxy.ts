@@ -1,6 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { readFileSync, unwatchFile, watchFile } from "node:fs";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { aborted } from "../../core/abort.ts";
 import { systemClock } from "../../core/clock.ts";
 import { PORTS } from "../../core/defaults.ts";
@@ -33,6 +33,9 @@ interface ProxyVerbOptions {
   readonly adminPort: number;
   readonly adapter: "auto" | "handle" | "net";
   readonly drain: number;
+  readonly intercept: "redirect" | "tproxy" | "none";
+  readonly inboundPlain: "allow" | "deny";
+  readonly detectTimeout: number;
 }
 
 export function registerProxy(program: Command, context: VerbContext): void {
@@ -65,6 +68,22 @@ export function registerProxy(program: Command, context: VerbContext): void {
     .option("--admin-port <n>", "/live /ready /metrics /config", port, PORTS.admin)
     .option("--adapter <kind>", "byte streams on libuv handles or on plain sockets: auto, handle, net", "auto")
     .option("--drain <ms>", "how long SIGTERM lets requests finish", wholeNumber(0, 600_000), 5_000)
+    .addOption(
+      new Option("--intercept <mode>", "take connections that are redirected here (mesh proxy-init)")
+        .choices(["redirect", "tproxy", "none"])
+        .default("none"),
+    )
+    .addOption(
+      new Option("--inbound-plain <policy>", "with --intercept: callers that are no proxies of the mesh")
+        .choices(["allow", "deny"])
+        .default("allow"),
+    )
+    .option(
+      "--detect-timeout <ms>",
+      "how long a client may be silent until its connection is passed through unread",
+      wholeNumber(1, 600_000),
+      10_000,
+    )
     .action(async (options: ProxyVerbOptions) => {
       await runProxy(options, context);
     });
@@ -113,6 +132,7 @@ function workloadOptions(options: ProxyVerbOptions, entry: WorkloadEntry): Workl
     controlAddress: `${control.host}:${control.port}`,
     trustRootsDer: readRoots(options.trustRoots),
     tokenFile: entry.tokenFile,
+    limits: { detectMs: options.detectTimeout },
   };
 }
 
@@ -131,7 +151,9 @@ async function runSidecar(options: ProxyVerbOptions, deps: ProxyDeps): Promise<R
   });
   const { adminHost, adminPort, adapter } = options;
   const listen = { ...workload.listen, adminPort, ...(adminHost === undefined ? {} : { adminHost }) };
-  return await startProxy({ ...workload, listen, adapter }, deps);
+  const { intercept: mode, inboundPlain } = options;
+  const intercept = mode === "none" ? {} : { intercept: { mode, inboundPlain } };
+  return await startProxy({ ...workload, ...intercept, listen, adapter }, deps);
 }
 
 /** Serves what `file` names, as it changes; a file that cannot be used changes nothing. */
@@ -144,6 +166,11 @@ async function runNode(
   const wanted = () => readWorkloads(file).map((entry) => workloadOptions(options, entry));
   const first = wanted();
   const { adminHost = "127.0.0.1", adminPort, adapter, drain } = options;
+  if (options.intercept !== "none")
+    throw new MeshError(
+      "USAGE",
+      "Cannot intercept for many workloads: redirected connections are of one network namespace. Run a sidecar in each.",
+    );
   const node = await NodeProxy.start({ admin: { host: adminHost, port: adminPort }, adapter, drainMs: drain }, deps);
   node.update(first);
   const reload = () => {

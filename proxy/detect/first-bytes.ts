@@ -58,6 +58,11 @@ export class FirstBytes<D> implements ByteStreamUser {
     this.#options.onGone?.();
   }
 
+  /** Nothing more is to be found out: as if the time were over. */
+  giveUp(): void {
+    if (!this.#done) this.#settle(undefined, this.#held, this.#held.length, false);
+  }
+
   /** A connection that has asked for nothing yet is not waited for. */
   drain(): void {
     this.#options.stream.destroy();

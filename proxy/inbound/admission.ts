@@ -6,6 +6,7 @@ const MAX_PORTS = 4_096;
 interface PortRule {
   readonly peers: ReadonlySet<string>;
   readonly service: string;
+  readonly appProtocol: string;
 }
 
 /** Who may call which port of the workload, as control says; the last good state is kept. */
@@ -30,9 +31,9 @@ export class Admission {
 
   apply(state: InboundState__Output): void {
     const sockets = new Map<number, string>();
-    const rules = new Map<number, { peers: Set<string>; service: string }>();
-    for (const { port, peerTrustDomains, namespace, service, appSocket } of state.ports.slice(0, MAX_PORTS)) {
-      const rule = rules.get(port) ?? { peers: new Set<string>(), service: `${namespace}/${service}` };
+    const rules = new Map<number, { peers: Set<string>; service: string; appProtocol: string }>();
+    for (const { port, peerTrustDomains, namespace, service, appSocket, appProtocol } of state.ports.slice(0, MAX_PORTS)) {
+      const rule = rules.get(port) ?? { peers: new Set<string>(), service: `${namespace}/${service}`, appProtocol };
       for (const peer of peerTrustDomains) rule.peers.add(peer);
       rules.set(port, rule);
       if (appSocket !== "") sockets.set(port, appSocket);
@@ -60,6 +61,11 @@ export class Admission {
   /** `namespace/service` of a port; empty where control names none. */
   serviceOf(port: number): string {
     return this.#ports?.get(port)?.service ?? "";
+  }
+
+  /** How a port speaks, as control says; empty where it does not. */
+  protocolOf(port: number): string {
+    return this.#ports?.get(port)?.appProtocol ?? "";
   }
 
   /** Calls `ready` at the next state, once. The returned function cancels. */

@@ -14,7 +14,8 @@ import type { Admission } from "./admission.ts";
 import type { AppAddresses } from "./app-addresses.ts";
 
 export interface InboundState {
-  readonly peer: Identity;
+  /** Empty: it has shown none. */
+  readonly peer: Identity | "";
   readonly trustDomain: TrustDomain;
   /** Port of the app. */
   readonly port: number;
@@ -52,6 +53,11 @@ export function addedFields(peer: Identity): readonly Buffer[] {
   const client = `x-causeway-client-id: ${peer}\r\n`;
   const lines = Array.from({ length: NOT_SAID }, (_, left) => `${client}x-causeway-retries-left: ${left}\r\n`);
   return [...lines, client].map((line) => Buffer.from(line, "latin1"));
+}
+
+/** Label of what is asked for: the service and its port. */
+export function authorityOf(service: string, port: number): string {
+  return service === "" ? `:${port}` : `${service}:${port}`;
 }
 
 type Connection = ServedRequest<InboundState>;

@@ -11,7 +11,8 @@ import type { MeshTls } from "../mesh-tls.ts";
 import { countMux } from "../observe/metrics.ts";
 import { HTTP1, HTTP2, MESH_ALPN, MUX_HTTP1, OPAQUE, PREFACE_BYTES, type Preface, readPreface } from "../preface.ts";
 import { type Http2InboundDeps, Http2InboundHandler } from "./http2-handler.ts";
-import { addedFields, InboundHandler, type InboundState } from "./inbound-handler.ts";
+import { addedFields, authorityOf, type InboundDeps, InboundHandler, type InboundState } from "./inbound-handler.ts";
+import { divertPlain, type PlainDeps } from "./plain.ts";
 
 export interface InboundListenerDeps extends Http2InboundDeps {
   readonly tls: MeshTls;
@@ -21,6 +22,8 @@ export interface InboundListenerDeps extends Http2InboundDeps {
   readonly prefaceMs: number;
   /** For the first state of control, where the answer depends on it. */
   readonly stateMs: number;
+  /** Where connections to the app's own ports are redirected here. */
+  readonly intercepted?: PlainDeps;
 }
 
 const MAX_EARLY_BYTES = 131_072;
@@ -32,7 +35,7 @@ export interface InboundListener extends Listener {
 
 /** Accepts mTLS from other proxies and passes what they are let to the app. @throws MeshError PORT_IN_USE */
 export async function listenInbound(deps: InboundListenerDeps): Promise<InboundListener> {
-  const { transport, tls, engine } = deps;
+  const { transport, tls, engine, intercepted } = deps;
   const handler = new InboundHandler(deps);
   const http2 = createHttp2Engine(engine);
   const listener = await transport.listenTls(
@@ -40,6 +43,7 @@ export async function listenInbound(deps: InboundListenerDeps): Promise<InboundL
       host: deps.host,
       port: deps.port,
       maxConnections: engine.limits.maxConnections,
+      ...(intercepted === undefined ? {} : interceptOptions(deps, intercepted, handler)),
       settings: () => tls.server(),
       alpn: [MESH_ALPN],
       verify: (chain, socket) => tls.verify(chain, socket),
@@ -54,6 +58,13 @@ export async function listenInbound(deps: InboundListenerDeps): Promise<InboundL
     accept: (stream: ByteStream, chain: readonly Buffer[]) =>
       new Greeting(stream, tls.verifyNeighbour(chain), deps, handler, http2),
   });
+}
+
+function interceptOptions(deps: InboundDeps, intercepted: PlainDeps, handler: InboundHandler) {
+  return {
+    diversion: divertPlain(deps, intercepted, handler),
+    prepare: (descriptor: number) => intercepted.interception.originals.prepare(descriptor),
+  };
 }
 
 /** A connection until its preface is read and judged. */
@@ -263,8 +274,4 @@ class Greeting implements ByteStreamUser {
   destroy(): void {
     this.#stream.destroy(undefined, true);
   }
-}
-
-function authorityOf(service: string, port: number): string {
-  return service === "" ? `:${port}` : `${service}:${port}`;
 }

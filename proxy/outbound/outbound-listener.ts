@@ -3,8 +3,10 @@ import type { Listener } from "../../transport/transport.ts";
 import { FirstBytes } from "../detect/first-bytes.ts";
 import { isHttp2Start } from "../detect/protocol.ts";
 import { ServerConnection } from "../http1/server-connection.ts";
+import type { Interception } from "../interception.ts";
 import { OutboundHandler } from "./outbound-handler.ts";
 import { createOutboundState, type OutboundDeps } from "./outbound-state.ts";
+import { serveTransparent } from "./transparent.ts";
 
 /**
  * Accepts the app's connections: HTTP/1.1 in absolute-form, in origin-form by Host, CONNECT; HTTP/2 by its preface.
@@ -12,10 +14,29 @@ import { createOutboundState, type OutboundDeps } from "./outbound-state.ts";
  */
 export async function listenOutbound(deps: OutboundDeps, host: string, port: number): Promise<Listener> {
   const handler = new OutboundHandler(deps);
-  const { transport, engine } = deps;
-  return await transport.listenTcp({ host, port, maxConnections: engine.limits.maxConnections }, (stream) =>
-    acceptExplicit(stream, deps, handler),
+  const { transport, engine, interception } = deps;
+  const options = { host, port, maxConnections: engine.limits.maxConnections };
+  if (interception === undefined)
+    return await transport.listenTcp(options, (stream) => acceptExplicit(stream, deps, handler));
+  return await transport.listenTcp(
+    { ...options, prepare: (descriptor) => interception.originals.prepare(descriptor) },
+    (stream) => acceptIntercepted(stream, deps, handler, interception),
   );
+}
+
+function acceptIntercepted(
+  stream: ByteStream,
+  deps: OutboundDeps,
+  handler: OutboundHandler,
+  interception: Interception,
+): ByteStreamUser {
+  const { descriptor = -1, localAddress, localPort } = stream;
+  const destination = interception.destinationOf({ descriptor, localAddress, localPort });
+  if (destination === undefined) return acceptExplicit(stream, deps, handler);
+  if (!interception.isSelf(destination)) return serveTransparent(deps, handler, stream, destination);
+  deps.engine.log.info("outbound.loop.refused", { ...destination });
+  stream.destroy(undefined, true);
+  return stream.user;
 }
 
 /** A client that knows that it talks to a proxy: one of both HTTPs, told apart by the first read. */

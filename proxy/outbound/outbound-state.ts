@@ -1,6 +1,7 @@
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import type { Detections } from "../detect/detections.ts";
 import type { Engine } from "../http1/engine.ts";
+import type { Interception } from "../interception.ts";
 import type { RoutePlan } from "../route/route-table.ts";
 import type { DialDeps } from "./dial.ts";
 import type { Entry, ServiceTable } from "./service-table.ts";
@@ -41,10 +42,11 @@ export interface OutboundDeps extends DialDeps {
   readonly detections: Detections;
   /** How long a client may be silent on a connection whose protocol is to be detected. */
   readonly detectMs: number;
+  /** Where the app's connections are redirected here. */
+  readonly interception?: Interception;
   /** Absent: HTTP/2 is refused on the explicit port, and passed through unread elsewhere. */
   readonly serveHttp2?: ServeHttp2;
 }
 
-/** Who serves a client that began with HTTP/2's preface; `fixed`: its requests go to that `<host>:<port>`, whatever
- * they name. */
+/** Serves a client that began with HTTP/2's preface. `fixed`: its requests go to that authority, whatever they name. */
 export type ServeHttp2 = (stream: ByteStream, fixed: string | undefined) => ByteStreamUser;

@@ -49,6 +49,7 @@ export async function startFakeControl(
   peers: readonly TrustBundle[],
   signal: AbortSignal,
   port = 0,
+  host = "127.0.0.1",
 ): Promise<FakeControl> {
   const own = await mesh.workload(
     mesh.identity(SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.control),
@@ -79,7 +80,7 @@ export async function startFakeControl(
     if (inbound !== undefined) call.write({ inbound });
   };
   const listener: GrpcListener = await listenGrpc({
-    host: "127.0.0.1",
+    host,
     port,
     source: own.source,
     trust: own.trust,
@@ -123,7 +124,7 @@ export async function startFakeControl(
     },
   });
   return {
-    address: `127.0.0.1:${listener.port}`,
+    address: `${host}:${listener.port}`,
     mesh,
     subscribed,
     get watchers() {
