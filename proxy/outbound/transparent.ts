@@ -6,7 +6,7 @@ import type { Endpoint } from "../balance/endpoint.ts";
 import type { Service } from "../balance/service.ts";
 import { FirstBytes } from "../detect/first-bytes.ts";
 import { type Detected, detectProtocol, OPAQUE_PROTOCOL } from "../detect/protocol.ts";
-import type { RequestHandler } from "../http1/engine.ts";
+import type { Refusal, RequestHandler } from "../http1/engine.ts";
 import { serveDestined } from "./destined.ts";
 import { connectOpaque, EarlyBytes, letGo, passOpaque, spliceOpaque } from "./opaque.ts";
 import type { OutboundDeps, OutboundState } from "./outbound-state.ts";
@@ -49,7 +49,7 @@ function withService(
   const { services, engine, clock, metrics } = deps;
   const waiting = { drain() {}, destroy: () => stream.destroy(undefined, true) };
   engine.connections.add(waiting);
-  const refuse = ({ code, message }: { readonly code: string; readonly message: string }) => {
+  const refuse = ({ code = "PROXY_RESET", message }: Refusal) => {
     engine.connections.delete(waiting);
     metrics.counter("outbound_transparent_refused_total", `code="${code}"`).value++;
     engine.log.debug("outbound.transparent.refused", { authority, code, error: message });
