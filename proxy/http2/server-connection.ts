@@ -9,6 +9,7 @@ import {
   NO_ERROR,
   PROTOCOL_ERROR,
   REFUSED_STREAM,
+  STREAM_CLOSED,
 } from "./frames.ts";
 import type { StreamHandler } from "./handler.ts";
 import { HPACK_TOO_LARGE } from "./hpack/decoder.ts";
@@ -87,7 +88,11 @@ export class Http2ServerConnection<S> extends Http2Connection {
     if (known !== undefined) {
       const { fields } = this.engine;
       if (!this.decode(b, from, to, fields)) return;
-      if (this.listBytes === HPACK_TOO_LARGE || known.receivedEnd || !end) {
+      if (known.receivedEnd) {
+        this.malformed(known, STREAM_CLOSED);
+        return;
+      }
+      if (this.listBytes === HPACK_TOO_LARGE || !end) {
         this.malformed(known);
         return;
       }

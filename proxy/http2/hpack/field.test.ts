@@ -85,6 +85,17 @@ describe("field()", () => {
     ["x-a", "a\nb", false],
     ["x-a", "a\x7fb", false],
     ["host", "a\nb", false],
+    [":method", "M-SEARCH", true],
+    [":method", "GET /", false],
+    [":scheme", "coap+tcp", true],
+    [":scheme", "ht tp", false],
+    [":scheme", "1http", false],
+    [":path", "/a?b=%20~", true],
+    [":path", "*", true],
+    [":path", "/a b", false],
+    [":path", "/a\tb", false],
+    [":path", "/a#b", false],
+    [":path", "/\xe9", false],
   ] as const) {
     it(`says that ${JSON.stringify(`${name}: ${value}`)} is ${want ? "" : "not "}well-formed`, () =>
       assert.equal(field(name, value).wellFormed, want));

@@ -1,4 +1,4 @@
-import { CLASS, TOKEN, VALUE } from "../../http1/syntax.ts";
+import { CLASS, TARGET, TOKEN, VALUE } from "../../http1/syntax.ts";
 import { STATIC_ENTRIES, STATIC_NAME_INDEX } from "./static-table.ts";
 
 /**
@@ -18,13 +18,17 @@ export interface Field {
   readonly neverIndexed: boolean;
   /**
    * What RFC 9113 section 8.2.1 asks of every field: a lower-case token as name (after one colon for pseudo-header
-   * fields), no control characters in the value but HTAB, and neither SP nor HTAB at its ends.
+   * fields), no control characters in the value but HTAB, and neither SP nor HTAB at its ends. A `:method` is a
+   * token, a `:scheme` one of RFC 3986, a `:path` visible ASCII without "#", as in HTTP/1.1.
    */
   readonly wellFormed: boolean;
   /** Small integer that spreads fields over tables; not unique for ever. */
   readonly serial: number;
 }
 
+const METHOD = 2;
+const PATH = 4;
+const SCHEME = 6;
 const AUTHORIZATION = 23;
 const COOKIE = 32;
 const PROXY_AUTHORIZATION = 49;
@@ -47,13 +51,32 @@ function isName(name: string): boolean {
 }
 
 function isValue(value: string): boolean {
-  const end = value.length;
-  if (end === 0) return true;
+  if (value === "") return true;
   const first = value.charCodeAt(0);
-  const last = value.charCodeAt(end - 1);
+  const last = value.charCodeAt(value.length - 1);
   if (first === SP || first === HTAB || last === SP || last === HTAB) return false;
-  for (let i = 0; i < end; i++) if (((CLASS[value.charCodeAt(i)] as number) & VALUE) === 0) return false;
+  return isOf(VALUE, value);
+}
+
+/** Whether all of `value`, which may be empty, is of a class of octets. */
+function isOf(flag: number, value: string): boolean {
+  for (let i = 0; i < value.length; i++) if (((CLASS[value.charCodeAt(i)] as number) & flag) === 0) return false;
   return true;
+}
+
+function isWellFormed(nameIndex: number, name: string, value: string): boolean {
+  switch (nameIndex) {
+    case METHOD:
+      return isOf(TOKEN, value);
+    case PATH:
+      return isOf(TARGET, value);
+    case SCHEME:
+      return /^(?:[a-z][a-z0-9+.-]*)?$/i.test(value);
+    case 0:
+      return isName(name) && isValue(value);
+    default:
+      return isValue(value);
+  }
 }
 
 function isSecret(nameIndex: number, value: string): boolean {
@@ -127,7 +150,7 @@ class FieldTable {
       staticIndex,
       nameIndex,
       neverIndexed: neverIndexed || (staticIndex === 0 && isSecret(nameIndex, value)),
-      wellFormed: (nameIndex > 0 || isName(name)) && isValue(value),
+      wellFormed: isWellFormed(nameIndex, name, value),
       serial: this.#serial,
     };
   }
