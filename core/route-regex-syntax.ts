@@ -31,6 +31,7 @@ function inverse(set: Uint8Array): Uint8Array {
   return set.map((bit) => 1 - bit);
 }
 
+const ANY = setOf((byte) => byte !== 10);
 const DIGIT = ranges("09");
 const WORD = ranges("09", "AZ", "az", "_");
 const SPACE = ranges("\t", "\n", "\f", "\r", " ");
@@ -61,6 +62,7 @@ class Parser {
   #end: number;
   #depth = 0;
   #ignoreCase = false;
+  readonly #singles = new Map<number, Uint8Array>();
 
   constructor(pattern: string) {
     this.#pattern = pattern;
@@ -127,7 +129,7 @@ class Parser {
       case "[":
         return { kind: "set", bytes: this.#class() };
       case ".":
-        return { kind: "set", bytes: setOf((byte) => byte !== 10) };
+        return { kind: "set", bytes: ANY };
       case "\\":
         return { kind: "set", bytes: this.#escape() };
       case "^":
@@ -139,7 +141,7 @@ class Parser {
         throw this.#wrong(`"${character}" with nothing to repeat`);
       default: {
         const items = [...Buffer.from(character, "utf8")].map(
-          (byte): RegexNode => ({ kind: "set", bytes: this.#folded(setOf((b) => b === byte)) }),
+          (byte): RegexNode => ({ kind: "set", bytes: this.#single(byte) }),
         );
         return items.length === 1 ? (items[0] as RegexNode) : { kind: "sequence", items };
       }
@@ -164,8 +166,7 @@ class Parser {
     const character = this.#next();
     const perl = Object.hasOwn(PERL, character) ? PERL[character] : undefined;
     if (perl !== undefined) return perl;
-    const byte = this.#escapedByte(character);
-    return this.#folded(setOf((b) => b === byte));
+    return this.#single(this.#escapedByte(character));
   }
 
   #escapedByte(character: string): number {
@@ -225,6 +226,18 @@ class Parser {
     }
     const escaped = this.#next();
     return Object.hasOwn(PERL, escaped) ? (PERL[escaped] as Uint8Array) : this.#escapedByte(escaped);
+  }
+
+  /** The set of one byte: the same one each time, so that few sets are to be told apart. */
+  #single(byte: number): Uint8Array {
+    let set = this.#singles.get(byte);
+    if (set === undefined) {
+      set = new Uint8Array(256);
+      set[byte] = 1;
+      set = this.#folded(set);
+      this.#singles.set(byte, set);
+    }
+    return set;
   }
 
   #folded(set: Uint8Array): Uint8Array {

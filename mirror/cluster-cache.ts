@@ -46,7 +46,7 @@ export class ClusterCache {
   readonly #servicesOfPod = new Map<string, Set<ServiceKey>>();
   readonly #serviceListeners = new Set<(key: ServiceKey) => void>();
   readonly #changeListeners = new Set<() => void>();
-  readonly #routingListeners = new Set<() => void>();
+  readonly #routingListeners = new Set<(name: ServiceKey | undefined) => void>();
 
   constructor(kube: KubeClient) {
     this.services = kube.informer<KubeService>(SERVICES);
@@ -66,8 +66,12 @@ export class ClusterCache {
       for (const key of this.#servicesOfPod.get(objectKey(object)) ?? []) this.#touch(key);
     });
     for (const informer of [this.namespaces, this.imports, this.links]) informer.onEvent(() => this.#changed());
-    const routing = [this.httpRoutes, this.grpcRoutes, this.grants, this.services, this.imports];
-    for (const informer of routing) informer.onEvent(() => this.#routingChanged());
+    for (const informer of [this.httpRoutes, this.grpcRoutes, this.grants])
+      informer.onEvent(() => this.#routingChanged(undefined));
+    for (const informer of [this.services, this.imports])
+      informer.onEvent(({ object }) =>
+        this.#routingChanged(serviceKey(object.metadata.namespace ?? "", object.metadata.name)),
+      );
   }
 
   /** Starts all informers; resolves when each has its first list, rejects when `signal` aborts. */
@@ -75,7 +79,7 @@ export class ClusterCache {
     const all = Object.values(this.#all()).map((informer) => informer.start(signal));
     const optional = [this.httpRoutes, this.grpcRoutes, this.grants].map((informer) => informer.start(signal));
     // Only routes wait for these: a role that may not list them yet does all else.
-    const routing = Promise.all([...all, ...optional]).then(() => this.#routingChanged());
+    const routing = Promise.all([...all, ...optional]).then(() => this.#routingChanged(undefined));
     // Should the others fail first, this failure is theirs.
     routing.catch(() => {});
     await Promise.all(all);
@@ -122,8 +126,8 @@ export class ClusterCache {
     this.#changeListeners.add(listener);
   }
 
-  /** Called after any change of routes, and of what they may name. */
-  onRouting(listener: () => void): void {
+  /** Called after any change of routes, and with its name of each Service and ServiceImport, which they may name. */
+  onRouting(listener: (name: ServiceKey | undefined) => void): void {
     this.#routingListeners.add(listener);
   }
 
@@ -176,8 +180,8 @@ export class ClusterCache {
     this.#changed();
   }
 
-  #routingChanged(): void {
-    for (const listener of this.#routingListeners) listener();
+  #routingChanged(name: ServiceKey | undefined): void {
+    for (const listener of this.#routingListeners) listener(name);
   }
 
   #changed(): void {

@@ -2,6 +2,7 @@ import type { Clock } from "../../core/clock.ts";
 import { errorText } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { Random } from "../../core/random.ts";
+import { type ServiceKey, serviceKey } from "../../core/service.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import type { RouteObject } from "../../kube/gateway-api.ts";
 import { LOCAL_ROUTES } from "../../registry/state.ts";
@@ -32,6 +33,8 @@ export class RouteController {
   readonly #deps: RouteDeps;
   readonly #passes: Coalescer;
   readonly #applier: StepApplier;
+  /** Services and ServiceImports that routes name: others are nothing to them. Undefined before the first plan. */
+  #named: Set<ServiceKey> | undefined;
   /** What was logged of each route. */
   #told = new Map<string, string>();
 
@@ -46,7 +49,9 @@ export class RouteController {
       onError: (error) => log.error("route.failed", { reason: errorText(error) }),
     });
     this.#applier = new StepApplier({ kube, clock, random, log, onRefusalsChanged: () => {} });
-    cache.onRouting(mark);
+    cache.onRouting((name) => {
+      if (name === undefined || this.#named === undefined || this.#named.has(name)) mark();
+    });
     writer.onLeadership(mark);
   }
 
@@ -62,12 +67,20 @@ export class RouteController {
       this.#applier.plan([]);
       return;
     }
+    const named = new Set<ServiceKey>();
     const plan = planRoutes({
       routes: cache.routes(),
       grants: cache.grants.list(),
-      service: (namespace, name) => cache.services.get(name, namespace),
-      serviceImport: (namespace, name) => cache.imports.get(name, namespace),
+      service(namespace, name) {
+        named.add(serviceKey(namespace, name));
+        return cache.services.get(name, namespace);
+      },
+      serviceImport(namespace, name) {
+        named.add(serviceKey(namespace, name));
+        return cache.imports.get(name, namespace);
+      },
     });
+    this.#named = named;
     const values = [...plan.services].map(([key, routes]) => [LOCAL_ROUTES.prefix + key, LOCAL_ROUTES.encode(routes)]);
     writer.replacePrefix(LOCAL_ROUTES.prefix, new Map(values as [string, string][]));
     const steps = [...plan.verdicts].flatMap(

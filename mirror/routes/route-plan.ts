@@ -83,7 +83,9 @@ class Place {
     // A rule may appear once for each of its matches.
     const bytes = attachment.rules.reduce(
       (sum, draft) =>
-        sum + JSON.stringify(draft.rule).length * draft.matches.length + JSON.stringify(draft.matches).length,
+        sum +
+        Buffer.byteLength(JSON.stringify(draft.rule)) * draft.matches.length +
+        Buffer.byteLength(JSON.stringify(draft.matches)),
       this.#budget.bytes,
     );
     const clients = this.#budget.clients.size + (this.#budget.clients.has(this.client) ? 0 : 1);

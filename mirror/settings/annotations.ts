@@ -62,7 +62,7 @@ export function unlessEmpty<T extends object>(value: T): T | undefined {
   return Object.keys(value).length === 0 ? undefined : value;
 }
 
-export function duration(text: string): number {
+function duration(text: string): number {
   const ms = parseDuration(text);
   if (ms === undefined) throw new SettingProblem(`a duration such as "250ms" or "1m30s"`);
   return ms;
