@@ -46,11 +46,11 @@ for (const adapter of ["handle", "net"] as const) {
     });
     afterEach(() => world.close());
 
-    function publish(proxyPort: number): void {
+    function publish(proxyPort: number, maxConnectionAgeMs = 0): void {
       const identity = world.control.mesh.identity("shop", "web");
       const endpoint = { id: "w", address: "127.0.0.1", port: appPort, proxyPort, identity, ready: true };
       const groups = [{ trustDomain: "east.mesh", endpoints: [endpoint] }];
-      world.control.service({ authority: "web.shop:80", kind: "KIND_SERVICE", groups });
+      world.control.service({ authority: "web.shop:80", kind: "KIND_SERVICE", groups, maxConnectionAgeMs });
     }
 
     async function metric(of: RunningProxy, line: RegExp): Promise<number> {
@@ -137,6 +137,19 @@ for (const adapter of ["handle", "net"] as const) {
         1,
       );
       assert.equal((await ask(client.outboundPort, "web.shop")).status, 200);
+    });
+
+    it("goes on with another connection when one has reached its age", async () => {
+      const made = () => metric(client, /mux_connections_total\{direction="outbound"\} (\d+)/);
+      publish(server.inboundPort, 100);
+      await eventually(async () => {
+        assert.equal((await ask(client.outboundPort, "web.shop", { method: "POST", body: "x" })).status, 200);
+        return (await made()) >= 4;
+      });
+      await eventually(async () => {
+        const done = await metric(client, /mux_connections_ended_total\{direction="outbound",reason="done"\} (\d+)/);
+        return done >= 2;
+      });
     });
 
     it("drains together with its connections", async () => {

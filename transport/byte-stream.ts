@@ -46,6 +46,8 @@ export interface ByteStream {
    * elsewhere. Only where the connection can say so (multiplexed, on the accepting side).
    */
   readonly refuse?: () => void;
+  /** Nothing new is to be begun on it: the connection that carries it ends with what is under way. Absent: false. */
+  readonly retiring?: boolean;
   readonly closed: boolean;
   /** Bytes accepted and not yet taken by the kernel. */
   readonly pendingBytes: number;

@@ -39,6 +39,20 @@ describe("ConnectionPool", () => {
     assert.deepEqual(got, [one]);
   });
 
+  it("hands out nothing whose carrier takes no more", () => {
+    const pool = new ConnectionPool(new ManualClock(), () => 0);
+    const [lasting, retiring] = [connection(), connection()];
+    for (const one of [lasting, retiring]) {
+      pool.add(one);
+      pool.release(one);
+    }
+    Object.assign(retiring.stream, { retiring: true });
+    assert.equal(pool.acquire(), lasting);
+    Object.assign(lasting.stream, { retiring: true });
+    pool.release(lasting);
+    assert.equal(pool.idle, 0);
+  });
+
   it("wakes all when the endpoint is gone", async () => {
     const pool = new ConnectionPool(new ManualClock(), () => 0);
     while (pool.mayDial) pool.dialBegins();

@@ -119,7 +119,7 @@ export class ConnectionPool implements ConnectionOwner {
 
   #stale(connection: ClientConnection): boolean {
     const nowMs = this.#clock.nowMs();
-    if (nowMs >= connection.retireAtMs) return true;
+    if (nowMs >= connection.retireAtMs || connection.stream.retiring === true) return true;
     return nowMs - connection.idleSinceMs >= Math.min(IDLE_MS, connection.idleLimitMs);
   }
 
@@ -127,7 +127,8 @@ export class ConnectionPool implements ConnectionOwner {
   release(connection: ClientConnection): void {
     this.#busy.delete(connection);
     connection.idleSinceMs = this.#clock.nowMs();
-    if (this.#closed || this.#idle.length >= MAX_IDLE || connection.idleSinceMs >= connection.retireAtMs) {
+    const retires = connection.idleSinceMs >= connection.retireAtMs || connection.stream.retiring === true;
+    if (this.#closed || this.#idle.length >= MAX_IDLE || retires) {
       connection.drop();
       this.#wakeSoon();
       return;

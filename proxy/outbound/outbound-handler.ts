@@ -83,8 +83,9 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
     if ("status" in entry) return entry;
     const { service } = entry;
     if (service === undefined) return awaitAnswer(services, entry, () => connection.again()) ?? "wait";
+    if (rewrite.host !== undefined) state.host = rewrite.host;
+    else if (state.text !== text) state.host = Buffer.from(text, "latin1");
     state.text = text;
-    state.host = rewrite.host ?? Buffer.from(text, "latin1");
     state.entry = entry;
     entry.lastUsedMs = connection.startMs;
     if (service.spec.kind === "notFound") return notFound(entry);

@@ -63,13 +63,14 @@ export class ServiceTable {
       links: () => this.#links,
       gateway: (host, port) => this.#gateway(host, port),
       endpoint: (spec: EndpointSpec, group: Group, authority: string): Endpoint => {
-        const mux = this.#muxPool(spec);
+        const mux = this.#muxPool(spec, () => pool.maxAgeMs);
+        const pool = new ConnectionPool(clock, random, mux);
         return {
           spec,
           group,
           load: createLoad(clock.nowMs()),
           breaker: createBreaker(),
-          pool: new ConnectionPool(clock, random, mux),
+          pool,
           mux,
           http2: new Http2Pool(),
           row: metrics.row({ direction: "outbound", authority, peer: spec.identity, cluster: group.cluster }),
@@ -209,10 +210,10 @@ export class ServiceTable {
     entry.service?.close();
   }
 
-  #muxPool({ proxyPort, routeName }: EndpointSpec): MuxPool<Blame> | undefined {
-    const { mux, metrics } = this.#options;
+  #muxPool({ proxyPort, routeName }: EndpointSpec, maxAgeMs: () => number): MuxPool<Blame> | undefined {
+    const { mux, metrics, random } = this.#options;
     if (mux === undefined || (proxyPort === 0 && routeName === "")) return undefined;
-    return new MuxPool<Blame>(mux, { onChange: (ended) => countMux(metrics, "outbound", ended) });
+    return new MuxPool<Blame>(mux, { maxAgeMs, random, onChange: (ended) => countMux(metrics, "outbound", ended) });
   }
 
   #gateway(host: string, port: number): GatewayTarget {

@@ -11,6 +11,7 @@ import { MuxContext } from "./mux-context.ts";
 import { type DialMux, MuxPool } from "./mux-pool.ts";
 
 describe("MuxPool", () => {
+  let clock: ManualClock;
   let context: MuxContext;
   let pool: MuxPool<string>;
   let ended: (string | undefined)[];
@@ -19,9 +20,16 @@ describe("MuxPool", () => {
 
   beforeEach(() => {
     const limits = { streams: 4 };
-    context = new MuxContext({ wheel: new TimerWheel(new ManualClock(), silentLog), log: silentLog, limits });
+    clock = new ManualClock();
+    context = new MuxContext({ wheel: new TimerWheel(clock, silentLog), log: silentLog, limits });
     ended = [];
-    pool = new MuxPool<string>(context, { connections: 2, softStreams: 2, onChange: (reason) => ended.push(reason) });
+    pool = new MuxPool<string>(context, {
+      connections: 2,
+      softStreams: 2,
+      maxAgeMs: () => 4_000,
+      random: () => 0.5,
+      onChange: (reason) => ended.push(reason),
+    });
     dials = [];
   });
   afterEach(() => pool.destroy());
@@ -169,6 +177,18 @@ describe("MuxPool", () => {
     await microtasks();
     assert.ok(fresh.stream !== undefined && old.stream?.closed === false);
     assert.equal(wire?.ended, false);
+  });
+
+  it("retires a connection at its age", async () => {
+    const old = ask();
+    const wire = dials[0]?.connect();
+    await clock.advance(3_500);
+    assert.deepEqual([old.stream?.retiring, wire?.ended], [false, false]);
+    await clock.advance(200);
+    assert.deepEqual([old.stream?.retiring, wire?.ended], [true, false]);
+    old.stream?.destroy();
+    await microtasks();
+    assert.equal(wire?.ended, true);
   });
 
   it("closes when its streams have ended, and opens no more", async () => {

@@ -1,5 +1,7 @@
 import type { MeshError } from "../../core/errors.ts";
+import type { Random } from "../../core/random.ts";
 import type { ByteStream, ByteStreamUser } from "../byte-stream.ts";
+import { WheelTimer } from "../timer-wheel.ts";
 import type { CancelConnect } from "../transport.ts";
 import { MuxConnection } from "./mux-connection.ts";
 import type { MuxContext, MuxEnd } from "./mux-context.ts";
@@ -11,7 +13,14 @@ export interface MuxPoolOptions {
   readonly connections: number;
   /** With so many streams on every connection another one is made; fewer connections make larger batches. */
   readonly softStreams: number;
+  /** A connection retires after this, or up to a fifth earlier; asked when it is made. 10 min where it says 0. */
+  readonly maxAgeMs?: () => number;
+  readonly random?: Random;
 }
+
+/** However long a connection is in use, both sides show and judge certificates anew about this often. */
+const MAX_AGE_MS = 600_000;
+const AGE_JITTER = 0.2;
 
 const MUX_POOL: MuxPoolOptions = { connections: 4, softStreams: 100 };
 
@@ -134,11 +143,15 @@ export class MuxPool<B> {
         this.#serveSoon();
       },
       onGone: (reason) => {
+        this.#context.wheel.disarm(age);
         this.#options.onChange?.(reason);
         this.#connections = this.#connections.filter((each) => each !== connection);
         this.#serveSoon();
       },
     });
+    const { maxAgeMs, random = Math.random } = this.#options;
+    const age = new WheelTimer(() => connection.drain());
+    this.#context.wheel.arm(age, (maxAgeMs?.() || MAX_AGE_MS) * (1 - AGE_JITTER * random()));
     this.#connections.push(connection);
     this.#options.onChange?.();
     return connection;

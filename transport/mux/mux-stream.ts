@@ -13,6 +13,8 @@ const NO_USER: ByteStreamUser = { onRead() {}, onEnd() {}, onDrain() {}, onClose
 export interface Carrier {
   readonly context: MuxContext;
   readonly stream: ByteStream;
+  /** It takes no new streams and closes after the last one. */
+  readonly draining: boolean;
   /** Whether this side accepted: the one that may refuse. */
   readonly mayRefuse: boolean;
   /** Sends what credit and room allow of `buffer[start, end)`; returns the index after it. */
@@ -118,6 +120,10 @@ export class MuxStream implements ByteStream {
     this.allowed = windowBytes;
     this.#window = windowBytes;
     if (carrier.mayRefuse) this.refuse = () => this.#refuse();
+  }
+
+  get retiring(): boolean {
+    return this.#carrier.draining;
   }
 
   get pendingBytes(): number {
