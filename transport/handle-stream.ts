@@ -17,6 +17,8 @@ const FIRST_WAITING_BYTES = 4_096;
 /** Of `readStart` on a TLS handle, which reads since its handshake. */
 const ALREADY_READING = -constants.errno.EALREADY;
 
+const ECONNRESET = -constants.errno.ECONNRESET;
+
 const NOWHERE = { address: "", port: 0 };
 
 /** Until the owner of a new stream has said who uses it. */
@@ -194,7 +196,8 @@ export class HandleStream implements ByteStream {
       return this.bulk === undefined ? this.#receivedShared(n) : this.#receivedBulk(this.bulk, n);
     }
     if (n === UV_EOF) {
-      if (this.#paused || this.#held.length > 0) this.#heldEnd = true;
+      if (!this.#ending && this.#isDead()) this.destroy(closedError(systemError(ECONNRESET)));
+      else if (this.#paused || this.#held.length > 0) this.#heldEnd = true;
       else this.#end();
     } else if (n < 0) {
       this.destroy(closedError(systemError(n)));
@@ -230,6 +233,15 @@ export class HandleStream implements ByteStream {
     } catch (error) {
       this.#failed(error);
     }
+  }
+
+  /**
+   * Where a reset came together with the last bytes libuv reports an end, as if the peer could still read. The kernel
+   * knows no peer any more then; after an orderly end in one direction it does.
+   */
+  #isDead(): boolean {
+    const handle = this.#handle as SocketHandle;
+    return this.#tls === undefined && handle.getpeername !== undefined && handle.getpeername({}) !== 0;
   }
 
   #readOn(): void {
