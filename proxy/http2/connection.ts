@@ -151,14 +151,15 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
         this.#takeSettings(flags, b, from, to);
         return;
       case FRAME_PING:
+        if (!this.#idleFrame()) return;
         if ((flags & FLAG_ACK) !== 0) this.onPong();
-        else if (this.#idleFrame()) this.writePing(true, b, from);
+        else this.writePing(true, b, from);
         return;
       case FRAME_WINDOW_UPDATE:
         this.#takeWindowUpdate(id, readUint31(b, from));
         return;
       case FRAME_GOAWAY:
-        this.onGoaway(readUint31(b, from), readUint32(b, from + 4));
+        if (this.#idleFrame()) this.onGoaway(readUint31(b, from), readUint32(b, from + 4));
         return;
       case FRAME_PRIORITY:
         if (readUint31(b, from) === id) this.#streamError(id, PROTOCOL_ERROR);
@@ -263,6 +264,7 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
   #takeSettings(flags: number, b: Buffer, from: number, to: number): void {
     if ((flags & FLAG_ACK) !== 0) {
       if (!this.settled) this.fail(PROTOCOL_ERROR);
+      else this.#idleFrame();
       return;
     }
     if (!this.#idleFrame()) return;
@@ -341,7 +343,7 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
       return;
     }
     if (charge > 0) {
-      this.guard.useful();
+      if (charge > padding) this.guard.useful();
       stream.recvWindow -= charge;
       stream.uncredited += charge;
       if (stream.recvWindow < 0) {
@@ -386,6 +388,8 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
     this.#remember(stream.id);
     this.forget(stream);
     stream.user.onReset(stream, code, true);
+    // A client that makes us reset its streams costs what one costs that resets them itself (CVE-2025-8671).
+    if (this.countsResets && !this.guard.reset()) this.fail(ENHANCE_YOUR_CALM);
   }
 
   // --- windows of ours
