@@ -33,6 +33,7 @@ import {
 } from "./frames.ts";
 import { HPACK_ERROR, HpackDecoder } from "./hpack/decoder.ts";
 import type { Field } from "./hpack/field.ts";
+import { shorten } from "./message.ts";
 import { Sender } from "./sender.ts";
 import { applySettings, defaultSettings } from "./settings.ts";
 import { FIRST_WINDOW_BYTES, type Stream } from "./stream.ts";
@@ -228,7 +229,7 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
 
   /** Decodes a header block into `out`; false where the connection has failed. The list's verdict is in `listBytes`. */
   protected decode(b: Buffer, from: number, to: number, out: Field[]): boolean {
-    out.length = 0;
+    shorten(out, 0);
     this.listBytes = this.decoder.decode(b, from, to, out, this.engine.limits.maxListBytes);
     if (this.listBytes !== HPACK_ERROR) return true;
     this.fail(COMPRESSION_ERROR);

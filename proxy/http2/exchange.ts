@@ -1,6 +1,7 @@
 // One request: the stream it came on, the stream it goes out on, and what is held so that it can be sent again.
 import type { TryFailure } from "../http1/client-connection.ts";
 import type { Refusal } from "../http1/engine.ts";
+import { put } from "../http1/head-writer.ts";
 import { isFailure } from "../observe/responses.ts";
 import type { Http2ClientConnection } from "./client-connection.ts";
 import type { Http2Engine } from "./engine.ts";
@@ -23,6 +24,7 @@ import {
   readAnswer,
   readRequest,
   readTrailers,
+  shorten,
 } from "./message.ts";
 import { grpcCutFields, grpcLostFields, grpcRefusalFields, refusalBody, refusalFields } from "./refusal-fields.ts";
 import type { Http2ServerConnection } from "./server-connection.ts";
@@ -216,8 +218,7 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
       if (this.#held.length > 0) held.give(this.#held);
       this.#held = grown;
     }
-    b.copy(this.#held, this.#heldLength, start, end);
-    this.#heldLength = need;
+    this.#heldLength = put(this.#held, this.#heldLength, b, start, end);
   }
 
   /** It will not be sent again. */
@@ -487,7 +488,7 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
       if (stream.uncredited > 0) stream.connection?.settle(stream);
       stream.connection = undefined;
     }
-    this.fields.length = 0;
+    shorten(this.fields, 0);
     this.#exchanges.give(this);
   }
 }

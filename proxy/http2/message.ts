@@ -1,55 +1,33 @@
 // What header lists must and must not hold (RFC 9113 section 8), and what a proxy reads in them.
+import {
+  AUTHORITY,
+  CONTENT_LENGTH,
+  CONTENT_TYPE,
+  FORBIDDEN,
+  GRPC_STATUS,
+  GRPC_TIMEOUT,
+  HOST,
+  LAST_PSEUDO,
+  METHOD,
+  OUR_DEADLINE,
+  OUR_ERROR,
+  OUR_PREFER,
+  OUR_RETRIES_LEFT,
+  OURS,
+  PATH,
+  PLAIN,
+  PROTOCOL,
+  SCHEME,
+  STATUS,
+  TE,
+  UNKNOWN_PSEUDO,
+} from "./field-kind.ts";
 import { grpcTimeoutMs } from "./grpc-timeout.ts";
 import type { Field } from "./hpack/field.ts";
 
 export const OK = 0;
 /** Breaks the rules: a stream error. */
 export const MALFORMED = 1;
-
-const PLAIN = 0;
-const METHOD = 1;
-const SCHEME = 2;
-const AUTHORITY = 3;
-const PATH = 4;
-const PROTOCOL = 5;
-const STATUS = 6;
-const LAST_PSEUDO = STATUS;
-const HOST = 7;
-const CONTENT_LENGTH = 8;
-const CONTENT_TYPE = 9;
-const TE = 10;
-/** Of a connection of HTTP/1.1 (section 8.2.2). */
-const FORBIDDEN = 11;
-const GRPC_STATUS = 12;
-const GRPC_TIMEOUT = 13;
-
-const KINDS: ReadonlyMap<string, number> = new Map([
-  [":method", METHOD],
-  [":scheme", SCHEME],
-  [":authority", AUTHORITY],
-  [":path", PATH],
-  [":protocol", PROTOCOL],
-  [":status", STATUS],
-  ["host", HOST],
-  ["content-length", CONTENT_LENGTH],
-  ["content-type", CONTENT_TYPE],
-  ["te", TE],
-  ["connection", FORBIDDEN],
-  ["keep-alive", FORBIDDEN],
-  ["proxy-connection", FORBIDDEN],
-  ["transfer-encoding", FORBIDDEN],
-  ["upgrade", FORBIDDEN],
-  ["grpc-status", GRPC_STATUS],
-  ["grpc-timeout", GRPC_TIMEOUT],
-]);
-
-const COLON = 58;
-const LETTER_X = 120;
-const OURS = "x-causeway-";
-
-function isOurs(name: string): boolean {
-  return name.charCodeAt(0) === LETTER_X && name.startsWith(OURS);
-}
 
 /** A request's header list, as far as a proxy needs it; filled anew for each. */
 export interface RequestInfo {
@@ -100,22 +78,24 @@ export function readRequest(fields: Field[], into: RequestInfo): typeof OK | typ
   let kept = 0;
   for (const each of fields) {
     if (!each.wellFormed) return MALFORMED;
-    const { name, value } = each;
-    const kind = KINDS.get(name) ?? PLAIN;
-    if (kind > LAST_PSEUDO || kind === PLAIN) {
-      if (name.charCodeAt(0) === COLON) return MALFORMED;
-      pseudo = false;
-    } else if (!pseudo) return MALFORMED;
+    const { kind, value } = each;
+    if (kind === PLAIN || kind > LAST_PSEUDO) pseudo = false;
+    else if (!pseudo) return MALFORMED;
     switch (kind) {
       case PLAIN:
-        if (isOurs(name)) {
-          if (name === "x-causeway-retries-left") into.retriesLeft = digitOf(value);
-          else if (name === "x-causeway-prefer") into.prefer = value;
-          else if (name === "x-causeway-deadline-ms" && /^[0-9]{1,8}$/.test(value))
-            into.deadlineMs = lesser(into.deadlineMs, Number(value));
-          continue;
-        }
         break;
+      case OURS:
+      case OUR_ERROR:
+        continue;
+      case OUR_RETRIES_LEFT:
+        into.retriesLeft = digitOf(value);
+        continue;
+      case OUR_DEADLINE:
+        into.deadlineMs = lesser(into.deadlineMs, deadlineOf(value));
+        continue;
+      case OUR_PREFER:
+        into.prefer = value;
+        continue;
       case METHOD:
         if (method !== undefined || value === "") return MALFORMED;
         method = value;
@@ -137,6 +117,7 @@ export function readRequest(fields: Field[], into: RequestInfo): typeof OK | typ
         protocol = value;
         break;
       case STATUS:
+      case UNKNOWN_PSEUDO:
       case FORBIDDEN:
         return MALFORMED;
       case HOST:
@@ -151,16 +132,16 @@ export function readRequest(fields: Field[], into: RequestInfo): typeof OK | typ
       case CONTENT_TYPE:
         into.grpc = isGrpc(value);
         break;
-      case TE:
-        if (value !== "trailers") return MALFORMED;
-        break;
       case GRPC_TIMEOUT:
         into.deadlineMs = lesser(into.deadlineMs, grpcTimeoutMs(value));
+        break;
+      case TE:
+        if (value !== "trailers") return MALFORMED;
         break;
     }
     fields[kept++] = each;
   }
-  fields.length = kept;
+  shorten(fields, kept);
   if (method === undefined) return MALFORMED;
   // Two names for one thing may be read differently by those behind (section 8.3.1).
   if (authority !== undefined && host !== undefined && host.toLowerCase() !== authority.toLowerCase()) return MALFORMED;
@@ -203,16 +184,23 @@ export function readAnswer(fields: readonly Field[], into: AnswerInfo): typeof O
   let pseudo = true;
   for (const each of fields) {
     if (!each.wellFormed) return MALFORMED;
-    const { name, value } = each;
-    const kind = KINDS.get(name) ?? PLAIN;
+    const { kind, value } = each;
     if (kind === STATUS) {
-      if (!pseudo || into.status !== 0 || !/^[1-5][0-9][0-9]$/.test(value)) return MALFORMED;
-      into.status = Number(value);
+      if (!pseudo || into.status !== 0) return MALFORMED;
+      into.status = statusOf(value);
+      if (into.status === 0) return MALFORMED;
       continue;
     }
-    if (kind === FORBIDDEN || name.charCodeAt(0) === COLON) return MALFORMED;
     pseudo = false;
     switch (kind) {
+      case FORBIDDEN:
+      case METHOD:
+      case SCHEME:
+      case AUTHORITY:
+      case PATH:
+      case PROTOCOL:
+      case UNKNOWN_PSEUDO:
+        return MALFORMED;
       case CONTENT_LENGTH:
         if (into.contentLength >= 0) return MALFORMED;
         into.contentLength = lengthOf(value);
@@ -224,8 +212,8 @@ export function readAnswer(fields: readonly Field[], into: AnswerInfo): typeof O
       case GRPC_STATUS:
         into.grpcStatus = grpcStatusOf(value);
         break;
-      case PLAIN:
-        if (name === "x-causeway-error") into.error = value;
+      case OUR_ERROR:
+        into.error = value;
         break;
     }
   }
@@ -237,9 +225,8 @@ export function readAnswer(fields: readonly Field[], into: AnswerInfo): typeof O
 export function readTrailers(fields: readonly Field[]): number {
   let grpcStatus = -1;
   for (const each of fields) {
-    if (!each.wellFormed || each.name.charCodeAt(0) === COLON) return -2;
-    const kind = KINDS.get(each.name) ?? PLAIN;
-    if (kind === FORBIDDEN) return -2;
+    const { kind } = each;
+    if (!each.wellFormed || kind === FORBIDDEN || (kind !== PLAIN && kind <= LAST_PSEUDO)) return -2;
     if (kind === GRPC_STATUS) grpcStatus = grpcStatusOf(each.value);
   }
   return grpcStatus;
@@ -248,8 +235,13 @@ export function readTrailers(fields: readonly Field[]): number {
 /** Takes x-causeway-* fields out of a list. */
 export function dropOurs(fields: Field[]): void {
   let kept = 0;
-  for (const each of fields) if (!isOurs(each.name)) fields[kept++] = each;
-  fields.length = kept;
+  for (const each of fields) if (each.kind < OURS) fields[kept++] = each;
+  shorten(fields, kept);
+}
+
+/** Makes a list shorter, and keeps its memory, which setting its length would not. */
+export function shorten(fields: Field[], length: number): void {
+  while (fields.length > length) fields.pop();
 }
 
 function isGrpc(contentType: string): boolean {
@@ -259,12 +251,35 @@ function isGrpc(contentType: string): boolean {
   return contentType.length === 16 || next === 43 || next === 59;
 }
 
+const ZERO = 48;
+const MAX_LENGTH_DIGITS = 15;
+
+/** What digits say; -1 where there are others, none, or more than a length has. */
 function lengthOf(value: string): number {
-  return /^[0-9]{1,15}$/.test(value) ? Number(value) : -1;
+  const { length } = value;
+  if (length === 0 || length > MAX_LENGTH_DIGITS) return -1;
+  let sum = 0;
+  for (let i = 0; i < length; i++) {
+    const digit = value.charCodeAt(i) - ZERO;
+    if (digit < 0 || digit > 9) return -1;
+    sum = sum * 10 + digit;
+  }
+  return sum;
+}
+
+/** A status from 100 to 599, or 0. */
+function statusOf(value: string): number {
+  const status = value.length === 3 ? lengthOf(value) : -1;
+  return status >= 100 && status < 600 ? status : 0;
 }
 
 function lesser(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
+}
+
+function deadlineOf(value: string): number | undefined {
+  const ms = value.length <= 8 ? lengthOf(value) : -1;
+  return ms < 0 ? undefined : ms;
 }
 
 function digitOf(value: string): number | undefined {
@@ -274,5 +289,6 @@ function digitOf(value: string): number | undefined {
 const UNKNOWN = 2;
 
 function grpcStatusOf(value: string): number {
-  return /^[0-9]{1,3}$/.test(value) ? Number(value) : UNKNOWN;
+  const status = value.length <= 3 ? lengthOf(value) : -1;
+  return status < 0 ? UNKNOWN : status;
 }

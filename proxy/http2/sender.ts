@@ -1,5 +1,6 @@
 // The sending half of a connection: frames are written into a buffer that goes out once per turn of the event loop.
 import type { ByteStream } from "../../transport/byte-stream.ts";
+import { put } from "../http1/head-writer.ts";
 import {
   DEFAULT_MAX_FRAME_BYTES,
   FLAG_END_STREAM,
@@ -19,8 +20,6 @@ import type { Field } from "./hpack/field.ts";
 import type { DirtyConnection, Outputs } from "./outputs.ts";
 import { FIRST_WINDOW_BYTES, type Stream } from "./stream.ts";
 
-/** Below this a loop copies faster than a view is made. */
-const LOOP_BYTES = 96;
 const TABLE_UPDATE_BYTES = 6;
 /** After so much of a stream it is looked whether the socket takes more. */
 const TURN_BYTES = 65_536;
@@ -191,9 +190,7 @@ export abstract class Sender implements DirtyConnection {
       const at = this.#end;
       const ends = last && from + length === end;
       const to = writeFrameHeader(out, at, length, FRAME_DATA, ends ? FLAG_END_STREAM : 0, stream.id);
-      if (length <= LOOP_BYTES) for (let i = 0; i < length; i++) out[to + i] = b[from + i] as number;
-      else out.set(b.subarray(from, from + length), to);
-      this.#end = to + length;
+      this.#end = put(out, to, b, from, from + length);
       from += length;
     } while (from < end);
   }

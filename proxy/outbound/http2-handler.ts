@@ -68,7 +68,9 @@ export class Http2OutboundHandler implements StreamHandler<StreamState>, Request
     state.service = undefined;
     state.routeRow = -1;
     state.plan = undefined;
-    const entry = this.#entry(this.#fixed ?? info.authority);
+    const name = this.#fixed ?? info.authority;
+    const known = this.#known.get(name);
+    const entry = known === undefined || known.gone ? this.#lookUp(name) : known;
     if ("status" in entry) return entry;
     const { service } = entry;
     if (service === undefined) return awaitAnswer(services, entry, request.waker()) ?? "wait";
@@ -114,9 +116,7 @@ export class Http2OutboundHandler implements StreamHandler<StreamState>, Request
     if (plan.requestHeaders !== undefined) changeFields(fields, plan.requestHeaders);
   }
 
-  #entry(authority: string): ReturnType<typeof lookUp> {
-    const known = this.#known.get(authority);
-    if (known !== undefined && !known.gone) return known;
+  #lookUp(authority: string): ReturnType<typeof lookUp> {
     if (authority === "") return badRequest("it names no authority");
     const entry = lookUp(this.#deps.services, authority, 80);
     if ("status" in entry) return entry;

@@ -175,7 +175,7 @@ export class Tries<R extends OutboundRequest> {
     const { state } = request;
     const { timeouts, retry } = terms;
     state.service = service;
-    state.tried.length = 0;
+    if (state.tried.length > 0) state.tried.length = 0;
     state.attempts = 0;
     state.pauses = 0;
     state.refusal = undefined;

@@ -1,4 +1,5 @@
 import { CLASS, TARGET, TOKEN, VALUE } from "../../http1/syntax.ts";
+import { kindOf } from "../field-kind.ts";
 import { STATIC_ENTRIES, STATIC_NAME_INDEX } from "./static-table.ts";
 
 /**
@@ -22,6 +23,8 @@ export interface Field {
    * token, a `:scheme` one of RFC 3986, a `:path` visible ASCII without "#", as in HTTP/1.1.
    */
   readonly wellFormed: boolean;
+  /** What it is to a proxy: one of field-kind.ts. */
+  readonly kind: number;
   /** Small integer that spreads fields over tables; not unique for ever. */
   readonly serial: number;
 }
@@ -150,6 +153,7 @@ class FieldTable {
       staticIndex,
       nameIndex,
       neverIndexed: neverIndexed || (staticIndex === 0 && isSecret(nameIndex, value)),
+      kind: kindOf(name),
       wellFormed: isWellFormed(nameIndex, name, value),
       serial: this.#serial,
     };
