@@ -18,7 +18,7 @@ export interface Http2Limits {
   readonly maxAgeMs: number;
 }
 
-export const DEFAULT_HTTP2_LIMITS: Http2Limits = {
+const DEFAULT_HTTP2_LIMITS: Http2Limits = {
   maxListBytes: 65_536,
   maxFields: 200,
   maxStreams: 250,

@@ -152,6 +152,7 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
   }
 
   attach(connection: Http2ClientConnection): void {
+    if (this.#phase !== "dispatch") return;
     const verdict = this.extended ? connection.takesConnect(this.#later(connection)) : true;
     if (verdict === undefined) return;
     if (!verdict) {

@@ -8,10 +8,8 @@ export const PATH = 4;
 /** Of an extended CONNECT (RFC 8441). */
 export const PROTOCOL = 5;
 export const STATUS = 6;
-/** A pseudo-header field that there is not. */
+/** A pseudo-header field that there is not; the last of their kinds, which begin with METHOD. */
 export const UNKNOWN_PSEUDO = 7;
-/** Kinds from METHOD up to here are pseudo-header fields. */
-export const LAST_PSEUDO = UNKNOWN_PSEUDO;
 export const HOST = 8;
 export const CONTENT_LENGTH = 9;
 export const CONTENT_TYPE = 10;

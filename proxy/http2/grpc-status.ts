@@ -1,10 +1,10 @@
 import type { Refusal } from "../http1/engine.ts";
 
 export const GRPC_CANCELLED = 1;
-export const GRPC_UNKNOWN = 2;
+const GRPC_UNKNOWN = 2;
 const GRPC_DEADLINE_EXCEEDED = 4;
 const GRPC_RESOURCE_EXHAUSTED = 8;
-export const GRPC_INTERNAL = 13;
+const GRPC_INTERNAL = 13;
 export const GRPC_UNAVAILABLE = 14;
 
 /** The gRPC status of an HTTP status that bears none (gRPC's http-grpc-status-mapping.md). */

@@ -7,7 +7,6 @@ import {
   GRPC_STATUS,
   GRPC_TIMEOUT,
   HOST,
-  LAST_PSEUDO,
   METHOD,
   OUR_DEADLINE,
   OUR_ERROR,
@@ -79,7 +78,7 @@ export function readRequest(fields: Field[], into: RequestInfo): typeof OK | typ
   for (const each of fields) {
     if (!each.wellFormed) return MALFORMED;
     const { kind, value } = each;
-    if (kind === PLAIN || kind > LAST_PSEUDO) pseudo = false;
+    if (kind === PLAIN || kind > UNKNOWN_PSEUDO) pseudo = false;
     else if (!pseudo) return MALFORMED;
     switch (kind) {
       case PLAIN:
@@ -226,7 +225,7 @@ export function readTrailers(fields: readonly Field[]): number {
   let grpcStatus = -1;
   for (const each of fields) {
     const { kind } = each;
-    if (!each.wellFormed || kind === FORBIDDEN || (kind !== PLAIN && kind <= LAST_PSEUDO)) return -2;
+    if (!each.wellFormed || kind === FORBIDDEN || (kind !== PLAIN && kind <= UNKNOWN_PSEUDO)) return -2;
     if (kind === GRPC_STATUS) grpcStatus = grpcStatusOf(each.value);
   }
   return grpcStatus;

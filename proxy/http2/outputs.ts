@@ -1,5 +1,5 @@
 /** Room for the largest header list that is passed on, and for a whole DATA frame. */
-export const OUTPUT_BYTES = 81_920;
+const OUTPUT_BYTES = 81_920;
 /** Buffers that are filled at a time; a turn that would need more writes what there is first. */
 const MAX_TAKEN = 32;
 

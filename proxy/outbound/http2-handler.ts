@@ -39,7 +39,7 @@ const RETRIES_LEFT: readonly Field[] = Array.from({ length: 10 }, (_, left) =>
 /** Authorities as clients write them, by handler. */
 const MAX_KNOWN = 256;
 
-export class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtocol<Request> {
+class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtocol<Request> {
   readonly preface = HTTP2;
   readonly #deps: OutboundDeps;
   readonly #engine: Http2Engine;
