@@ -104,6 +104,7 @@ describe("Http2ServerConnection", () => {
       rejects: () => false,
       answered() {},
       judged() {},
+      amend() {},
       failed: (request) => request.fail({ status: 502, code: "PROXY_RESET", message: "it failed" }),
       finished: (_request, status, grpcStatus) => void finished.push(`${status} ${grpcStatus}`),
       bytes() {},
