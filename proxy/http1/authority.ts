@@ -1,3 +1,5 @@
+import { ascii, matches } from "./syntax.ts";
+
 /** A host and port as a client named them, normalised. */
 export interface Authority {
   /** `<host>:<port>`, lower case, without a trailing dot; what control is asked. */
@@ -20,22 +22,20 @@ export function parseAuthority(text: string, defaultPort: number): Authority | u
   return { key: `${host}:${port}`, host: host.startsWith("[") ? host.slice(1, -1) : host, port };
 }
 
-/** Where the parts of an absolute-form target are. */
-export interface AbsoluteTarget {
-  readonly authority: string;
-  /** Index at which the path (or query, or the end) begins. */
-  readonly pathStart: number;
-}
+const HTTP = ascii("http://");
+/** Where the authority of an absolute-form target begins in it. */
+export const AUTHORITY_AT = HTTP.length;
 
-const HTTP = "http://";
-
-/** Takes `http://authority[/path][?query]` in `b[start, end)` apart; undefined for any other scheme or with userinfo. */
-export function splitAbsolute(b: Buffer, start: number, end: number): AbsoluteTarget | undefined {
-  if (end - start < 8 || b.toString("latin1", start, start + 7).toLowerCase() !== HTTP) return undefined;
-  let i = start + 7;
+/**
+ * Where the authority of the absolute-form target `http://authority[/path][?query]` in `b[start, end)` ends and the
+ * path, the query or nothing begins; -1 for any other scheme or with userinfo.
+ */
+export function authorityEnd(b: Buffer, start: number, end: number): number {
+  if (end - start <= AUTHORITY_AT || !matches(b, start, HTTP)) return -1;
+  let i = start + AUTHORITY_AT;
   while (i < end && b[i] !== 47 && b[i] !== 63) {
-    if (b[i] === 64) return undefined;
+    if (b[i] === 64) return -1;
     i++;
   }
-  return { authority: b.toString("latin1", start + 7, i), pathStart: i };
+  return i;
 }

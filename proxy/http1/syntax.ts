@@ -35,6 +35,14 @@ export function matches(b: Uint8Array, start: number, lower: Uint8Array): boolea
   return true;
 }
 
+/** Whether `b[start, end)` is `bytes`. */
+export function same(b: Uint8Array, start: number, end: number, bytes: Uint8Array): boolean {
+  const length = end - start;
+  if (bytes.length !== length) return false;
+  for (let i = 0; i < length; i++) if (b[start + i] !== bytes[i]) return false;
+  return true;
+}
+
 /** Lower-case ASCII bytes of `text`, for `matches`. */
 export function ascii(text: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text, "latin1"));

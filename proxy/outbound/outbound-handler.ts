@@ -2,7 +2,7 @@
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { Endpoint } from "../balance/endpoint.ts";
 import type { Service } from "../balance/service.ts";
-import { splitAbsolute } from "../http1/authority.ts";
+import { AUTHORITY_AT, authorityEnd } from "../http1/authority.ts";
 import { ClientConnection, type TryFailure } from "../http1/client-connection.ts";
 import type { RequestHandler, ServedRequest, Verdict } from "../http1/engine.ts";
 import { dropFields } from "../http1/field-drop.ts";
@@ -16,6 +16,7 @@ import {
   RETRIES_LEFT_FIELD,
   retriesLeftOf,
 } from "../http1/our-fields.ts";
+import { same } from "../http1/syntax.ts";
 import { HTTP1 } from "../preface.ts";
 import { Http1View } from "../route/http1-view.ts";
 import { changedTarget } from "../route/target-change.ts";
@@ -48,8 +49,6 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
     const { state } = connection;
     state.row = this.#deps.unknownRow;
     state.service = undefined;
-    let text: string;
-    let port = 80;
     rewrite.targetStart = head.targetStart;
     rewrite.targetEnd = head.targetEnd;
     rewrite.target = undefined;
@@ -58,34 +57,34 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
     state.routeRow = -1;
     state.plan = undefined;
     state.mirrored = true;
+    const { fixed } = state;
+    let start = head.hostStart;
+    let end = head.hostEnd;
+    let port = 80;
+    let absolute = false;
     if (head.method === CONNECT) {
-      if (state.fixed !== undefined) return badRequest("it is a CONNECT to what is no proxy");
-      text = b.toString("latin1", head.targetStart, head.targetEnd);
+      if (fixed !== undefined) return badRequest("it is a CONNECT to what is no proxy");
+      start = head.targetStart;
+      end = head.targetEnd;
       // A tunnel has no default port (RFC 9110 section 9.3.6).
       port = 0;
     } else if (b[head.targetStart] === 47 || (head.method === OPTIONS && isAsterisk(head, b))) {
-      if (head.hostEnd === head.hostStart && state.fixed === undefined) return badRequest("it names no host");
-      text = b.toString("latin1", head.hostStart, head.hostEnd);
+      if (start === end && fixed === undefined) return badRequest("it names no host");
     } else {
-      const absolute = splitAbsolute(b, head.targetStart, head.targetEnd);
-      if (absolute === undefined) return badRequest("its target is neither a path nor an http URL");
-      text = absolute.authority;
-      rewrite.targetStart = absolute.pathStart;
-      rewrite.host = state.text === text ? state.host : Buffer.from(text, "latin1");
+      end = authorityEnd(b, head.targetStart, head.targetEnd);
+      if (end < 0) return badRequest("its target is neither a path nor an http URL");
+      start = head.targetStart + AUTHORITY_AT;
+      absolute = true;
+      rewrite.targetStart = end;
     }
-    if (state.fixed !== undefined) {
-      if (rewrite.host !== undefined) rewrite.host = Buffer.from(text, "latin1");
-      text = state.fixed;
-      port = 0;
-    }
-    const known = state.text === text && state.entry?.gone === false ? state.entry : undefined;
-    const entry = known ?? lookUp(services, text, port);
+    const named = same(b, start, end, state.host);
+    const known = (named || fixed !== undefined) && port > 0 && state.entry?.gone === false ? state.entry : undefined;
+    const entry = known ?? lookUp(services, fixed ?? b.toString("latin1", start, end), port);
     if ("status" in entry) return entry;
     const { service } = entry;
     if (service === undefined) return awaitAnswer(services, entry, () => connection.again()) ?? "wait";
-    if (rewrite.host !== undefined) state.host = rewrite.host;
-    else if (state.text !== text) state.host = Buffer.from(text, "latin1");
-    state.text = text;
+    if (!named) state.host = Buffer.from(b.subarray(start, end));
+    if (absolute) rewrite.host = state.host;
     state.entry = entry;
     entry.lastUsedMs = connection.startMs;
     if (service.spec.kind === "notFound") return notFound(entry);

@@ -9,9 +9,7 @@ import { createTryState, type TryState } from "./tries.ts";
 
 /** What the handler keeps per client connection. */
 export interface OutboundState extends TryState {
-  /** The authority text of the last request, and what it led to: apps ask for the same again and again. */
-  text: string;
-  /** The same as bytes. */
+  /** The authority of the last request as it stood there, and what it led to: apps ask for the same again and again. */
   host: Buffer;
   entry: Entry | undefined;
   /** Where all requests of the connection go, whatever they name: `<host>:<port>`. */
@@ -25,7 +23,6 @@ export interface OutboundState extends TryState {
 export function createOutboundState(row: number, fixed?: string): OutboundState {
   return {
     ...createTryState(row),
-    text: "",
     host: Buffer.alloc(0),
     entry: undefined,
     fixed,

@@ -2,7 +2,7 @@
 // that every message can be delivered at every split.
 import { ManualClock } from "../../core/clock.ts";
 import { silentLog } from "../../core/log.ts";
-import { parseAuthority, splitAbsolute } from "../../proxy/http1/authority.ts";
+import { AUTHORITY_AT, authorityEnd, parseAuthority } from "../../proxy/http1/authority.ts";
 import { ClientConnection, type ConnectionOwner, type TryFailure } from "../../proxy/http1/client-connection.ts";
 import {
   createEngine,
@@ -172,10 +172,10 @@ class Handler implements RequestHandler<undefined>, ConnectionOwner {
     const asterisk = head.method === OPTIONS && text(head.targetStart, head.targetEnd) === "*";
     if (head.method === CONNECT) authority = text(head.targetStart, head.targetEnd);
     else if (b[head.targetStart] !== 47 && !asterisk) {
-      const absolute = splitAbsolute(b, head.targetStart, head.targetEnd);
-      if (absolute === undefined) return refusal;
-      authority = absolute.authority;
-      rewrite.targetStart = absolute.pathStart;
+      const end = authorityEnd(b, head.targetStart, head.targetEnd);
+      if (end < 0) return refusal;
+      authority = text(head.targetStart + AUTHORITY_AT, end);
+      rewrite.targetStart = end;
       rewrite.host = Buffer.from(authority, "latin1");
     }
     if (parseAuthority(authority, head.method === CONNECT ? 0 : 80) === undefined) return refusal;
