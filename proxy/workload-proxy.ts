@@ -24,6 +24,7 @@ import {
 import { Http2Pool } from "./http2/http2-pool.ts";
 import { Admission } from "./inbound/admission.ts";
 import { AppAddresses, type AppPlace } from "./inbound/app-addresses.ts";
+import { InboundLimits } from "./inbound/inbound-limits.ts";
 import { listenInbound } from "./inbound/inbound-listener.ts";
 import { Interception } from "./interception.ts";
 import { ANY, LOOPBACK, listenEach, listenFirst } from "./listening.ts";
@@ -329,6 +330,8 @@ export class WorkloadProxy {
         before?.http2.close();
       }
     });
+    const takes = new InboundLimits({ clock, random, metrics, admission: rules });
+    this.#undo.push(() => takes.close());
     const intercepted =
       interception === undefined
         ? undefined
@@ -349,6 +352,7 @@ export class WorkloadProxy {
         mux,
         admission: rules,
         apps,
+        limits: takes,
         connectMs: limits.connectMs,
         pool: (port) => pools(port).http1,
         http2Pool: (port) => pools(port).http2,

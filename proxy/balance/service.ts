@@ -133,6 +133,7 @@ export class Service {
         const stays = kept !== undefined && kept.group === group;
         const endpoint = stays ? kept : this.#deps.endpoint(endpointSpec, group, this.authority);
         endpoint.pool.maxAgeMs = spec.maxConnectionAgeMs;
+        endpoint.http2.maxAgeMs = spec.maxConnectionAgeMs;
         // Among others that are warm already, or nobody would be.
         if (!stays && settled) beginRamp(endpoint, nowMs);
         readiness.set(endpoint, endpointSpec.ready);

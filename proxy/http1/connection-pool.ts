@@ -37,6 +37,7 @@ export class ConnectionPool implements ConnectionOwner {
   readonly #random: Random;
   /** Connections made from now on serve no new exchange after so long; 0: no limit. */
   maxAgeMs = 0;
+  #carrierUntilMs = 0;
 
   /** `carrier` closes with the pool. */
   constructor(clock: Clock, random: Random, carrier?: PoolCarrier) {
@@ -147,8 +148,18 @@ export class ConnectionPool implements ConnectionOwner {
     if (index >= 0) this.#idle.splice(index, 1);
   }
 
+  /** What carries connections grows old with them. */
+  #retireCarrier(): void {
+    const nowMs = this.#clock.nowMs();
+    if (this.#carrier === undefined || this.maxAgeMs <= 0 || nowMs < this.#carrierUntilMs) return;
+    // The first time it is only noted when it began, at about the time of its first connection.
+    if (this.#carrierUntilMs > 0) this.#carrier.retire();
+    this.#carrierUntilMs = nowMs + this.maxAgeMs * (1 - AGE_JITTER * this.#random());
+  }
+
   /** Closes what has idled too long. */
   sweep(): void {
+    this.#retireCarrier();
     for (const connection of [...this.#idle]) if (this.#stale(connection)) connection.drop();
   }
 

@@ -106,6 +106,9 @@ export interface ServedRequest<S> {
   readonly state: S;
   /** When the head was complete. */
   readonly startMs: number;
+  readonly method: number;
+  readonly minor: number;
+  readonly upgradeAsked: boolean;
   readonly idempotent: boolean;
   /** All that was sent of it is still held. */
   readonly replayable: boolean;

@@ -49,8 +49,10 @@ export class Http2ClientConnection extends Http2Connection {
     );
   }
 
-  get tooOld(): boolean {
-    return this.engine.base.clock.nowMs() - this.#madeMs >= this.engine.limits.maxAgeMs;
+  /** Older than it may become, by its engine or by `maxAgeMs` (0: no limit). */
+  tooOld(maxAgeMs: number): boolean {
+    const ageMs = this.engine.base.clock.nowMs() - this.#madeMs;
+    return ageMs >= this.engine.limits.maxAgeMs || (maxAgeMs > 0 && ageMs >= maxAgeMs);
   }
 
   /** Begins a stream. Only where there is room. */

@@ -10,6 +10,8 @@ const MAX_WAITING = 4_096;
 /** HTTP/2 connections to one endpoint. As few as the endpoint's limit on streams allows: the busier, the cheaper. */
 export class Http2Pool implements Http2Owner {
   readonly #connections: Http2ClientConnection[] = [];
+  /** Of connections; 0: no limit but their own. */
+  maxAgeMs = 0;
   #dials = 0;
   #waiting: (() => void)[] = [];
   #wakeDue = false;
@@ -91,7 +93,7 @@ export class Http2Pool implements Http2Owner {
 
   /** Takes connections out of use that are too old; they end with their last stream. */
   sweep(): void {
-    for (const connection of [...this.#connections]) if (connection.tooOld) connection.retire();
+    for (const connection of [...this.#connections]) if (connection.tooOld(this.maxAgeMs)) connection.retire();
   }
 
   /** Fails requests that have no answer yet and may be sent again: the link died. */

@@ -3,10 +3,19 @@ import type { InboundState__Output } from "../../protos/gen/causeway/discovery/v
 
 const MAX_PORTS = 4_096;
 
+/** 0: no limit. */
+export interface PortLimits {
+  /** Requests a second of one client, and how many may come at once. */
+  readonly rate: number;
+  readonly burst: number;
+  readonly maxInFlight: number;
+}
+
 interface PortRule {
   readonly peers: ReadonlySet<string>;
   readonly service: string;
   readonly appProtocol: string;
+  readonly limits: PortLimits;
 }
 
 /** Who may call which port of the workload, as control says; the last good state is kept. */
@@ -31,9 +40,12 @@ export class Admission {
 
   apply(state: InboundState__Output): void {
     const sockets = new Map<number, string>();
-    const rules = new Map<number, { peers: Set<string>; service: string; appProtocol: string }>();
-    for (const { port, peerTrustDomains, namespace, service, appSocket, appProtocol } of state.ports.slice(0, MAX_PORTS)) {
-      const rule = rules.get(port) ?? { peers: new Set<string>(), service: `${namespace}/${service}`, appProtocol };
+    const rules = new Map<number, PortRule & { readonly peers: Set<string> }>();
+    for (const wire of state.ports.slice(0, MAX_PORTS)) {
+      const { port, peerTrustDomains, namespace, service, appSocket, appProtocol } = wire;
+      const limits = { rate: wire.rateLimit, burst: wire.rateBurst || wire.rateLimit, maxInFlight: wire.maxInFlight };
+      const own = { peers: new Set<string>(), service: `${namespace}/${service}`, appProtocol, limits };
+      const rule = rules.get(port) ?? own;
       for (const peer of peerTrustDomains) rule.peers.add(peer);
       rules.set(port, rule);
       if (appSocket !== "") sockets.set(port, appSocket);
@@ -56,6 +68,11 @@ export class Admission {
   /** Whether the answer for `trustDomain` may change with the first state: it is worth waiting for that. */
   undecided(trustDomain: TrustDomain, port: number): boolean {
     return this.#ports === undefined && !this.#reserved.has(port) && !this.allows(trustDomain, port);
+  }
+
+  /** Of the first service of the port that control names; undefined where it names none. */
+  limitsOf(port: number): PortLimits | undefined {
+    return this.#ports?.get(port)?.limits;
   }
 
   /** `namespace/service` of a port; empty where control names none. */

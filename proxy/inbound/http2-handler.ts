@@ -8,10 +8,10 @@ import type { ServedStream, StreamHandler, StreamVerdict } from "../http2/handle
 import { type Field, field } from "../http2/hpack/field.ts";
 import type { Http2Pool } from "../http2/http2-pool.ts";
 import type { RequestInfo } from "../http2/message.ts";
-import type { InboundDeps } from "./inbound-handler.ts";
+import { type InboundDeps, TOO_LATE } from "./inbound-handler.ts";
+import type { Placed } from "./inbound-limits.ts";
 
-interface StreamState {
-  dialing: (() => void) | undefined;
+interface StreamState extends Placed {
   /** Sends so far, less the first one. */
   retries: number;
 }
@@ -57,7 +57,7 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
   }
 
   createState(): StreamState {
-    return { dialing: undefined, retries: 0 };
+    return { gate: undefined, dialing: undefined, retries: 0 };
   }
 
   route({ state, fields }: Request, info: RequestInfo): StreamVerdict {
@@ -74,6 +74,9 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
         message: `Cannot let ${identity} call port ${port}: it is not exported to it.`,
       };
     }
+    const excess = this.#deps.limits.refuses(identity, port, row);
+    if (excess !== undefined) return excess;
+    if (info.deadlineMs === 0) return TOO_LATE;
     fields.push(this.#clientId);
     const left = info.retriesLeft === undefined ? undefined : RETRIES_LEFT[info.retriesLeft];
     if (left !== undefined) fields.push(left);
@@ -82,6 +85,12 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
   }
 
   dispatch(request: Request): void {
+    const { port, row } = this.#peer;
+    const go = () => this.#send(request);
+    if (this.#deps.limits.enter(request.state, port, row, go, (refusal) => request.fail(refusal))) go();
+  }
+
+  #send(request: Request): void {
     const { port } = this.#peer;
     const pool = this.#deps.http2Pool(port);
     const pooled = pool.acquire();
@@ -90,7 +99,7 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
     else {
       request.state.dialing = pool.wait(() => {
         request.state.dialing = undefined;
-        this.dispatch(request);
+        this.#send(request);
       });
     }
   }
@@ -133,7 +142,7 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
     const stale = failure === "reset" && used.over && used.uses > 1 && request.idempotent;
     if (request.replayable && state.retries < MAX_RETRIES && (failure === "untaken" || stale)) {
       state.retries++;
-      this.dispatch(request);
+      this.#send(request);
     } else if (failure === "untaken") this.#refuse(request, "PROXY_OVERLOADED", "it takes no more streams.");
     else if (failure === "malformed") this.#refuse(request, "PROXY_BAD_RESPONSE", "its answer breaks HTTP's rules.");
     else this.#refuse(request, "PROXY_RESET", "it ended the stream before it answered.");
@@ -154,7 +163,8 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
 
   amend(): void {}
 
-  finished({ startMs }: Request, status: number, grpcStatus: number): void {
+  finished({ state, startMs }: Request, status: number, grpcStatus: number): void {
+    this.#deps.limits.leave(state);
     const { metrics, clock } = this.#deps;
     metrics.request(this.#peer.row, status, clock.nowMs() - startMs, grpcStatus);
   }

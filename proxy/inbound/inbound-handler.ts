@@ -6,12 +6,14 @@ import type { MuxContext } from "../../transport/mux/mux-context.ts";
 import type { CancelConnect, Transport } from "../../transport/transport.ts";
 import { ClientConnection, type TryFailure } from "../http1/client-connection.ts";
 import type { ConnectionPool } from "../http1/connection-pool.ts";
-import type { Engine, RequestHandler, ServedRequest, Verdict } from "../http1/engine.ts";
+import type { Engine, Refusal, RequestHandler, ServedRequest, Verdict } from "../http1/engine.ts";
 import { CONNECT, type Head, OPTIONS } from "../http1/head.ts";
-import { retriesLeftOf } from "../http1/our-fields.ts";
+import { deadlineOf, retriesLeftOf } from "../http1/our-fields.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import type { InFlightGate } from "../resilience/in-flight-gate.ts";
 import type { Admission } from "./admission.ts";
 import type { AppAddresses } from "./app-addresses.ts";
+import type { InboundLimits } from "./inbound-limits.ts";
 
 export interface InboundState {
   /** Empty: it has shown none. */
@@ -22,6 +24,7 @@ export interface InboundState {
   readonly row: number;
   /** Field lines added to each request, by the retries that the caller leaves; the last ones where it does not say. */
   readonly added: readonly Buffer[];
+  gate: InFlightGate | undefined;
   dialing: CancelConnect | undefined;
   retried: boolean;
   /** A new connection: the pooled one was dead. */
@@ -36,6 +39,7 @@ export interface InboundDeps {
   readonly mux: MuxContext;
   readonly admission: Admission;
   readonly apps: AppAddresses;
+  readonly limits: InboundLimits;
   readonly connectMs: number;
   /** Connections to the app by port. */
   readonly pool: (port: number) => ConnectionPool;
@@ -44,6 +48,13 @@ export interface InboundDeps {
 /** Index of the fields where the caller says nothing of retries; what it says is one digit. */
 const NOT_SAID = 10;
 const NO_FIELDS = Buffer.alloc(0);
+
+/** The caller does not wait for it any more, so no app should work on it. */
+export const TOO_LATE: Refusal = {
+  status: 504,
+  code: "PROXY_TIMEOUT",
+  message: "Cannot take the request: the caller's time for it is over.",
+};
 
 /**
  * What requests of `peer` get added. An app that passes `x-causeway-retries-left` on, as it would a trace, has its
@@ -83,6 +94,10 @@ export class InboundHandler implements RequestHandler<InboundState> {
         message: `Cannot let ${state.peer} call port ${state.port}: it is not exported to it.`,
       };
     }
+    const excess = this.#deps.limits.refuses(state.peer, state.port, state.row);
+    if (excess !== undefined) return excess;
+    const deadlineMs = deadlineOf(head, b);
+    if (deadlineMs === 0) return TOO_LATE;
     const first = b[head.targetStart];
     const asterisk = first === 42 && head.method === OPTIONS && head.targetEnd - head.targetStart === 1;
     // Our outbound side sends nothing else, and an app should not have to tell absolute-form from a path.
@@ -93,12 +108,19 @@ export class InboundHandler implements RequestHandler<InboundState> {
     rewrite.targetEnd = head.targetEnd;
     rewrite.target = undefined;
     rewrite.host = undefined;
-    rewrite.lines = NO_FIELDS;
+    rewrite.lines =
+      deadlineMs === undefined ? NO_FIELDS : Buffer.from(`x-causeway-deadline-ms: ${deadlineMs}\r\n`, "latin1");
     rewrite.added = state.added[retriesLeftOf(head, b) ?? NOT_SAID] ?? NO_FIELDS;
     return "routed";
   }
 
   dispatch(connection: Connection): void {
+    const { state } = connection;
+    const go = () => this.#send(connection);
+    if (this.#deps.limits.enter(state, state.port, state.row, go, (refusal) => connection.fail(refusal))) go();
+  }
+
+  #send(connection: Connection): void {
     const { state } = connection;
     const { transport, apps, connectMs, engine } = this.#deps;
     const pool = this.#deps.pool(state.port);
@@ -135,7 +157,7 @@ export class InboundHandler implements RequestHandler<InboundState> {
       state.retried = true;
       state.fresh = true;
       used.pool.dropIdle();
-      this.dispatch(connection);
+      this.#send(connection);
     } else if (failure === "malformed")
       this.#refuse(connection, "PROXY_BAD_RESPONSE", "its answer breaks HTTP's framing rules.");
     else this.#refuse(connection, "PROXY_RESET", "it closed the connection before it answered.");
@@ -150,13 +172,16 @@ export class InboundHandler implements RequestHandler<InboundState> {
     return false;
   }
 
-  answered(): void {}
+  answered({ state }: Connection, status: number): void {
+    if (status === 101) this.#deps.limits.leave(state);
+  }
 
   amend(): Buffer {
     return NO_FIELDS;
   }
 
   finished(connection: Connection, status: number): void {
+    this.#deps.limits.leave(connection.state);
     this.#deps.metrics.request(connection.state.row, status, this.#deps.clock.nowMs() - connection.startMs);
   }
 

@@ -193,6 +193,7 @@ class Greeting implements ByteStreamUser {
       row,
       trustDomain: this.#trustDomain,
       added,
+      gate: undefined,
       dialing: undefined,
       retried: false,
       fresh: false,

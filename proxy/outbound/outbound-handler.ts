@@ -20,6 +20,7 @@ import { same } from "../http1/syntax.ts";
 import { HTTP1 } from "../preface.ts";
 import { Http1View } from "../route/http1-view.ts";
 import { changedTarget } from "../route/target-change.ts";
+import type { Mirrors } from "./mirrors.ts";
 import type { OutboundDeps, OutboundState } from "./outbound-state.ts";
 import { type Routed, routeRequest } from "./routing.ts";
 import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";
@@ -35,10 +36,12 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
   readonly #deps: OutboundDeps;
   readonly #tries: Tries<Connection>;
   readonly #view = new Http1View();
+  readonly #mirrors: Mirrors;
 
   constructor(deps: OutboundDeps) {
     this.#deps = deps;
     this.#tries = new Tries(deps, this);
+    this.#mirrors = new Mirrors(deps);
   }
 
   // --- which service
@@ -120,6 +123,7 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
     );
     if (service.spec.kind === "external") rewrite.added = NO_FIELDS;
     else rewrite.added = state.deadlineAtMs === Infinity ? RETRIES_LEFT_FIELD : DEADLINE_AND_RETRIES_FIELDS;
+    state.addedBytes = rewrite.added.length;
     return "routed";
   }
 
@@ -137,7 +141,7 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
   }
 
   dispatch(connection: Connection): void {
-    this.#mirror(connection);
+    if (!connection.state.mirrored) this.#mirror(connection, false);
     this.#tries.dispatch(connection);
   }
 
@@ -183,7 +187,7 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
   }
 
   answered(connection: Connection, status: number): void {
-    this.#mirror(connection);
+    if (!connection.state.mirrored) this.#mirror(connection, true);
     this.#tries.answered(connection, status < 500);
     if (status === 101) this.#tries.untimed(connection);
   }
@@ -196,10 +200,23 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
   }
 
   /** Copies the request to where its rule says as soon as all of it is here, unless that is more than is held. */
-  #mirror(connection: Connection): void {
+  #mirror(connection: Connection, answered: boolean): void {
     const { state } = connection;
-    if (state.mirrored || (!connection.requestDone && connection.replayable && !state.answering)) return;
-    state.mirrored = true;
+    const { plan, addedBytes } = state;
+    if (state.mirrored || plan === undefined) return;
+    const { held, heldLength, headLength, requestDone, replayable, upgradeAsked, method, minor } = connection;
+    if (requestDone && replayable && !upgradeAsked) {
+      state.mirrored = true;
+      this.#mirrors.copy(plan.mirrors, () => ({
+        method,
+        minor,
+        head: Buffer.from(held.subarray(0, headLength - 2 - addedBytes)),
+        body: Buffer.from(held.subarray(headLength, heldLength)),
+      }));
+    } else if (upgradeAsked || !replayable || answered) {
+      state.mirrored = true;
+      this.#mirrors.skip();
+    }
   }
 
   failed(connection: Connection, failure: TryFailure, used: ClientConnection): void {

@@ -18,6 +18,8 @@ export interface OutboundState extends TryState {
   plan: RoutePlan | undefined;
   /** It has been copied to where the rule says, or will not be. */
   mirrored: boolean;
+  /** Of the mesh's own fields at the end of its head. */
+  addedBytes: number;
 }
 
 export function createOutboundState(row: number, fixed?: string): OutboundState {
@@ -28,6 +30,7 @@ export function createOutboundState(row: number, fixed?: string): OutboundState 
     fixed,
     plan: undefined,
     mirrored: true,
+    addedBytes: 0,
   };
 }
 

@@ -95,25 +95,7 @@ export class ServiceTable {
 
   /** The entry of `authority`, which is subscribed to from now on; undefined where the table is full of busy ones. */
   lookup(authority: string): Entry | undefined {
-    const known = this.#entries.get(authority);
-    const nowMs = this.#options.clock.nowMs();
-    if (known !== undefined) {
-      known.lastUsedMs = nowMs;
-      return known;
-    }
-    if (this.#entries.size >= this.#options.maxAuthorities && !this.#evict()) return undefined;
-    const entry: Waiting = {
-      authority,
-      service: undefined,
-      lastUsedMs: nowMs,
-      expired: false,
-      gone: false,
-      waiters: new Set(),
-      cancel: undefined,
-    };
-    this.#entries.set(authority, entry);
-    this.#options.subscribe(authority);
-    return entry;
+    return this.#known(authority, this.#options.clock.nowMs());
   }
 
   /** Calls `ready` once control has answered, or the time for that is over (`expired`). */
@@ -147,7 +129,31 @@ export class ServiceTable {
     if (entry === undefined) return;
     if (entry.service === undefined) entry.service = new Service(authority, spec, this.#deps);
     else entry.service.apply(spec);
+    // What its rules lead to is asked for along with it, so that no request waits for that.
+    for (const backend of entry.service.routes?.authorities ?? []) this.#known(backend, entry.lastUsedMs);
     this.#wake(entry);
+  }
+
+  /** The entry of `authority`, which was used at `usedMs` or later; made where there is none and room. */
+  #known(authority: string, usedMs: number): Waiting | undefined {
+    const known = this.#entries.get(authority);
+    if (known !== undefined) {
+      known.lastUsedMs = Math.max(known.lastUsedMs, usedMs);
+      return known;
+    }
+    if (this.#entries.size >= this.#options.maxAuthorities && !this.#evict()) return undefined;
+    const entry: Waiting = {
+      authority,
+      service: undefined,
+      lastUsedMs: usedMs,
+      expired: false,
+      gone: false,
+      waiters: new Set(),
+      cancel: undefined,
+    };
+    this.#entries.set(authority, entry);
+    this.#options.subscribe(authority);
+    return entry;
   }
 
   /** Control's newest state of all links; what waits on one that just died is sent elsewhere. */
@@ -174,6 +180,7 @@ export class ServiceTable {
   /** Forgets authorities that nobody asked for in 5 minutes, closes what idles. */
   sweep(): void {
     const nowMs = this.#options.clock.nowMs();
+    this.#useBackends();
     for (const entry of [...this.#entries.values()]) {
       if (entry.waiters.size === 0 && nowMs - entry.lastUsedMs >= IDLE_MS && !busy(entry)) this.#forget(entry);
       else {
@@ -185,6 +192,16 @@ export class ServiceTable {
     }
     const used = new Set([...this.services()].flatMap((service) => service.groups.flatMap((group) => group.gateways)));
     for (const [key, gateway] of this.#gateways) if (!used.has(gateway)) this.#gateways.delete(key);
+  }
+
+  /** What rules lead to is in use as long as the services are that have them. */
+  #useBackends(): void {
+    for (const { service, lastUsedMs } of this.#entries.values()) {
+      for (const authority of service?.routes?.authorities ?? []) {
+        const backend = this.#entries.get(authority);
+        if (backend !== undefined) backend.lastUsedMs = Math.max(backend.lastUsedMs, lastUsedMs);
+      }
+    }
   }
 
   destroy(): void {

@@ -10,6 +10,9 @@ export interface HeaderChange {
   readonly lines: Buffer;
 }
 
+/** Of all fields that a rule adds to a message. */
+const MAX_ADDED_BYTES = 8_192;
+
 /** What frames or addresses a message, or ends at a hop, or is the mesh's own: no rule changes it. */
 const FIXED =
   /^(?::.*|host|connection|keep-alive|proxy-connection|proxy-authorization|te|trailer|transfer-encoding|content-length|upgrade|expect|x[-_]causeway[-_].*)$/;
@@ -40,6 +43,11 @@ export function changeOf(modifiers: readonly HeaderModifier[]): HeaderChange | u
     for (const name of remove) if (mayChange(name)) drop(name);
   }
   if (dropped.size === 0 && fields.length === 0) return undefined;
+  let octets = 0;
+  fields = fields.filter(({ name, value }) => {
+    octets += name.length + Buffer.byteLength(value) + 4;
+    return octets <= MAX_ADDED_BYTES;
+  });
   const lines = fields.map(({ name, value }) => `${name}: ${value}\r\n`).join("");
   return {
     dropped: [...dropped].map(word),
