@@ -292,6 +292,11 @@ export class Service {
     return group === undefined || group.cluster === "" ? undefined : this.#deps.links().get(group.cluster)?.health;
   }
 
+  /** Whether an endpoint is left besides `endpoint` that was not tried. */
+  hasOther(tried: readonly Endpoint[], endpoint: Endpoint | undefined): boolean {
+    return this.#groups.some(({ ready }) => ready.some((each) => each !== endpoint && !tried.includes(each)));
+  }
+
   /** The gateway by which to reach an endpoint of `group`; undefined where it has none. */
   gateway(group: Group): GatewayTarget | undefined {
     const { clock, random } = this.#deps;

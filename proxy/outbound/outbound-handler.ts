@@ -20,7 +20,7 @@ import { same } from "../http1/syntax.ts";
 import { HTTP1 } from "../preface.ts";
 import { Http1View } from "../route/http1-view.ts";
 import { changedTarget } from "../route/target-change.ts";
-import type { Mirrors } from "./mirrors.ts";
+import { Mirrors } from "./mirrors.ts";
 import type { OutboundDeps, OutboundState } from "./outbound-state.ts";
 import { type Routed, routeRequest } from "./routing.ts";
 import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";

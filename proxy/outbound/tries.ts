@@ -19,6 +19,7 @@ import {
   attemptsAfterPause,
   isDecisive,
   isFailedTry,
+  OVERLOADED,
   pauseMs,
   retryOf,
   retryWaitMs,
@@ -383,8 +384,11 @@ export class Tries<R extends OutboundRequest> {
    */
   turnsDown(request: R, code: string | undefined, status: number, grpcStatus = -1): boolean {
     const { state } = request;
-    if (code !== undefined && this.trusted(request) && isFailedTry(code)) state.refusal = code;
-    else {
+    if (code !== undefined && this.trusted(request) && isFailedTry(code)) {
+      state.refusal = code;
+      // To ask one that has too much to do again makes it more.
+      if (code === OVERLOADED && state.service?.hasOther(state.tried, state.endpoint) !== true) return false;
+    } else {
       const { httpStatuses, grpcStatuses } = state.terms.retry;
       if (!httpStatuses.has(status) && !grpcStatuses.has(grpcStatus)) return false;
       state.refusal = undefined;

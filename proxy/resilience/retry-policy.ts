@@ -58,7 +58,7 @@ const NOT_DELIVERED: ReadonlySet<string> = new Set<MeshErrorCode>(["PROXY_CONNEC
 /** Codes with which it says that the app got it and did not answer. */
 const NOT_ANSWERED: ReadonlySet<string> = new Set<MeshErrorCode>(["PROXY_RESET"]);
 /** Nobody got it, and all the same each repetition adds to what is too much already. */
-const OVERLOADED: MeshErrorCode = "PROXY_OVERLOADED";
+export const OVERLOADED: MeshErrorCode = "PROXY_OVERLOADED";
 
 /** Whether an answer with this code from a proxy of the mesh counts as a failed try. */
 export function isFailedTry(code: string): boolean {
