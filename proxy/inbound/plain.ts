@@ -78,6 +78,7 @@ function servePlain(
       port,
       row,
       added: [],
+      gate: undefined,
       dialing: undefined,
       retried: false,
       fresh: false,
