@@ -13,6 +13,10 @@ spec:
       filters: [{ type: RequestHeaderModifier, requestHeaderModifier: { set: [{ name: X-Canary, value: "1" }] } }]
       backendRefs: [{ name: web, port: 80, weight: 90 }, { name: web-east, port: 80, weight: 10 }]
       timeouts: { request: 2s }
+    - matches: [{ headers: [{ name: x-go, value: east }] }]
+      backendRefs: [{ name: web-east, port: 80 }]
+    - matches: [{ path: { value: /moved } }]
+      filters: [{ type: RequestRedirect, requestRedirect: { hostname: new.example, statusCode: 301 } }]
     - backendRefs: [{ name: gone, port: 80 }]
 ---
 apiVersion: gateway.networking.k8s.io/v1
@@ -78,23 +82,36 @@ describe("routes on local clusters", () => {
   it("reach the proxies of the namespaces that they are for", async () => {
     await using shop = await DiscoveryWatch.open(mesh, "west", "shop");
     await using team = await DiscoveryWatch.open(mesh, "west", "team");
-    const { routes } = await shop.service("web:80", (s) => s.routes.length === 2);
+    const { routes } = await shop.service("web:80", (s) => s.routes.length === 4);
     deepEqual(
       routes.map(({ name, backends }) => [name, ...backends.map(({ authority, weight }) => `${weight} ${authority}`)]),
       [
+        ["HTTPRoute/shop/canary/2"],
         ["HTTPRoute/shop/canary/0", "90 web.shop.svc.cluster.local:80", "10 web-east.shop.svc.cluster.local:80"],
-        ["HTTPRoute/shop/canary/1", "1 "],
+        ["HTTPRoute/shop/canary/1", "1 web-east.shop.svc.cluster.local:80"],
+        ["HTTPRoute/shop/canary/3", "1 "],
       ],
     );
-    deepEqual(routes[0]?.matches[0]?.path, { kind: "KIND_PREFIX", value: "/api" });
-    equal(routes[0]?.timeouts?.requestMs, 2_000);
-    deepEqual(routes[0]?.filters[0]?.requestHeaders?.set, [{ name: "x-canary", value: "1" }]);
+    deepEqual(routes[1]?.matches[0]?.path, { kind: "KIND_PREFIX", value: "/api" });
+    equal(routes[1]?.timeouts?.requestMs, 2_000);
+    deepEqual(routes[1]?.filters[0]?.requestHeaders?.set, [{ name: "x-canary", value: "1" }]);
     const theirs = await team.service("web.shop:80", (s) => s.routes.length === 1);
     deepEqual([theirs.routes[0]?.name, theirs.routes[0]?.timeouts?.requestMs], ["HTTPRoute/team/mine/slow", 60_000]);
     const grpc = await shop.service("web.shop.svc.clusterset.local:80", (s) => s.routes.length === 1);
     deepEqual([grpc.federated, grpc.routes[0]?.grpc, grpc.routes[0]?.retry?.grpcStatuses], [true, true, [14]]);
     await mesh.kubectl("west", "-n", "team", "delete", "httproute", "mine");
-    await team.service("web.shop:80", (s) => s.routes.length === 2);
+    await team.service("web.shop:80", (s) => s.routes.length === 4);
+  });
+
+  it("send a caller's requests to other clusters and elsewhere, and answer 500 for what is not there", async () => {
+    await mesh.answered("west", "web-east", "east");
+    const head = async (path: string) => (await mesh.curl("west", `http://web${path}`, "--head")).stdout;
+    await reached("a redirect", async () =>
+      /^HTTP\/1.1 301 .*\r\nlocation: http:\/\/new.example\/moved\/x\r\n/is.test(await head("/moved/x")),
+    );
+    match(await head("/elsewhere"), /^HTTP\/1.1 500 /);
+    const east = await mesh.whoami("west", "web", "--header", "x-go: east");
+    equal(east.cluster, "east");
   });
 
   it("leave mirrors with the settings of their origin, also where only their address is known", async () => {

@@ -223,7 +223,7 @@ spec:
     // Lists of a custom resource are sent whole, so kubectl says "configured" where defaults were filled in.
     assert.match(await apply(all), /canary \w+\n\S+\/cart \w+\n\S+\/grant unchanged/);
     assert.match(await kubectl("get", "httproutes"), /NAME +HOSTNAMES +AGE\ncanary /);
-    assert.match(await kubectl("get", "gateway-api"), /httproute\S+\/canary[^]*grpcroute\S+\/cart/);
+    assert.match(await kubectl("get", "gateway-api"), /httproute\S+\/canary.*grpcroute\S+\/cart/s);
     const stored = JSON.parse(await kubectl("get", "httproute", "canary", "-o", "json"));
     const [first, rest] = stored.spec.rules;
     assert.deepEqual(first.matches[0].path, { type: "PathPrefix", value: "/api" });
