@@ -226,7 +226,7 @@ export class HandleStream implements ByteStream {
       if (this.closed || this.#inFlightBytes > 0) return;
     }
     if (this.#ending) this.#shutdown();
-    if (!this.#owesDrain) return;
+    if (!this.#owesDrain || this.closed) return;
     this.#owesDrain = false;
     try {
       this.user.onDrain();
@@ -385,6 +385,11 @@ export class HandleStream implements ByteStream {
   }
 
   #shutdown(): void {
+    if (this.#readEnded && this.#tls === undefined) {
+      // Nothing is left to be read, so the close sends the FIN: one system call less.
+      this.destroy();
+      return;
+    }
     const request = new this.#io.binding.stream.ShutdownWrap();
     request.oncomplete = () => {
       this.#shutDown = true;

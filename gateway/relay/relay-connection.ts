@@ -107,6 +107,8 @@ export class RelayConnection implements ByteStreamUser {
   readonly #timer: WheelTimer;
   #state: "hello" | "connecting" | "spliced" | "refused" | "closed" = "hello";
   #held = NOTHING;
+  /** While connecting. */
+  #clientEnded = false;
   #cancelConnect: CancelConnect | undefined = undefined;
   #upstream: ByteStream | undefined = undefined;
   #openSides = 1;
@@ -120,9 +122,14 @@ export class RelayConnection implements ByteStreamUser {
   }
 
   onRead(buffer: Buffer, length: number): void {
-    if (this.#state !== "hello") return;
+    if (this.#state !== "hello" && this.#state !== "connecting") return;
     const bytes = buffer.subarray(0, length);
     this.#held = this.#held.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#held, bytes]);
+    if (this.#state === "connecting") {
+      // Few clients say more before they have an answer, so they are only paused then: that costs system calls.
+      this.#client.pause();
+      return;
+    }
     const hello = parseClientHello(this.#held);
     switch (hello.kind) {
       case "needMore":
@@ -143,7 +150,9 @@ export class RelayConnection implements ByteStreamUser {
   }
 
   onEnd(): void {
-    this.#client.destroy();
+    // All that it had to say may be held already: the endpoint hears it, and then the end.
+    if (this.#state === "connecting") this.#clientEnded = true;
+    else this.#client.destroy();
   }
 
   onDrain(): void {}
@@ -182,7 +191,6 @@ export class RelayConnection implements ByteStreamUser {
       return;
     }
     this.#state = "connecting";
-    this.#client.pause();
     const { transport, connectTimeoutMs } = this.#context;
     transport.wheel.disarm(this.#timer);
     this.#cancelConnect = transport.connectTcp(
@@ -209,7 +217,9 @@ export class RelayConnection implements ByteStreamUser {
     const keepsUp = upstream.write(this.#held, 0, this.#held.length);
     this.#held = NOTHING;
     client.user = new SpliceSide(this, metrics, client, upstream, INWARD);
-    if (keepsUp) client.resume();
+    if (this.#clientEnded) upstream.end();
+    else if (keepsUp) client.resume();
+    else client.pause();
     transport.wheel.arm(this.#timer, idleTimeoutMs / 2);
     return new SpliceSide(this, metrics, upstream, client, OUTWARD);
   }

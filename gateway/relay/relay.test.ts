@@ -162,6 +162,31 @@ for (const adapter of ["handle", "net"] as const) {
       assert.equal(relay.stats().refusals.upstream_failed, 1);
     });
 
+    it("passes on what a client says and its end while the endpoint is still being dialled", async () => {
+      const heard: Buffer[] = [];
+      const endpoint = createServer((socket) => {
+        socket.on("data", (data: Buffer) => heard.push(data));
+        socket.on("end", () => socket.end("all heard"));
+      });
+      endpoint.listen(0, "127.0.0.1");
+      await once(endpoint, "listening");
+      try {
+        routes.set("a.east.mesh", { host: "localhost", port: portOf(endpoint), key: "a" });
+        const hello = await captureHello("a.east.mesh");
+        const socket = dialPlain();
+        const answer: Buffer[] = [];
+        socket.on("data", (data: Buffer) => answer.push(data));
+        const more = Buffer.alloc(200_000, "m");
+        socket.write(hello);
+        socket.end(more);
+        await closeOf(socket);
+        assert.equal(Buffer.concat(answer).toString(), "all heard");
+        assert.ok(Buffer.concat(heard).equals(Buffer.concat([hello, more])));
+      } finally {
+        endpoint.close();
+      }
+    });
+
     it("keeps half-close: an answer after the client's end arrives", async () => {
       const socket = dial("a.east.mesh");
       await once(socket, "secureConnect");
