@@ -6,10 +6,11 @@ import { errorText } from "../core/errors.ts";
 import { parseOptions } from "./options.ts";
 import { type Host, OURS, type Report, ratiosOf, tableOf } from "./report.ts";
 import { HTTP1, HTTP1_MTLS } from "./suites/http1.ts";
+import { HTTP2 } from "./suites/http2.ts";
 import { RELAY } from "./suites/relay.ts";
 import { runSuite, type Suite } from "./suites/run-suite.ts";
 
-const SUITES: readonly Suite[] = [HTTP1, HTTP1_MTLS, RELAY];
+const SUITES: readonly Suite[] = [HTTP1, HTTP1_MTLS, HTTP2, RELAY];
 const RESULTS = new URL("results/", import.meta.url);
 const BUSY = 0.5;
 

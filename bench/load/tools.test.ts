@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { parseH2load } from "./h2load.ts";
 import { parseSTime } from "./handshakes.ts";
 import { parseWrk } from "./wrk.ts";
 
@@ -34,5 +35,19 @@ describe("parseSTime()", () => {
       "Collecting connection statistics for 2 seconds\n***\n\n1500 connections in 0.51s; 2941.18 connections/user sec, bytes read 0\n1500 connections in 3 real seconds, 0 bytes read per connection\n";
     assert.equal(parseSTime(text), 1_500);
     assert.throws(() => parseSTime("connect: refused"), /refused/);
+  });
+});
+
+describe("parseH2load()", () => {
+  const text = `finished in 2.03s, 30661.58 req/s, 4.97MB/s
+requests: 62242 total, 62306 started, 62242 done, 62240 succeeded, 2 failed, 0 errored, 1 timeout
+status codes: 62240 2xx, 0 3xx, 0 4xx, 2 5xx
+traffic: 10.09MB (10582000) total
+`;
+
+  it("parseH2load() reads requests, seconds and what went wrong", () => {
+    assert.deepEqual(parseH2load(text), { requests: 62_240, seconds: 2.03, errors: 3 });
+    assert.equal(parseH2load(text.replace("in 2.03s", "in 512.5ms")).seconds, 0.5125);
+    assert.throws(() => parseH2load("Could not connect"), /Could not connect/);
   });
 });

@@ -102,6 +102,14 @@ export async function startEnvoy(setting: Setting): Promise<Subject> {
   return { name: "envoy", port, pids: [running.pid], stop: () => running.stop() };
 }
 
+/** One Envoy: HTTP/2 without TLS in and out. */
+export async function startEnvoyHttp2(setting: Setting): Promise<Subject> {
+  requireProgram("envoy");
+  const port = await freePort();
+  const running = await start(setting, "http2", httpProxy(port, setting.appPort, { http2: true }), port);
+  return { name: "envoy", port, pids: [running.pid], stop: () => running.stop() };
+}
+
 /** Two Envoys with mutual TLS 1.3 between them. BoringSSL chooses TLS_AES_128_GCM_SHA256 where AES is in hardware. */
 export async function startEnvoyPair(setting: Setting): Promise<Subject> {
   requireProgram("envoy");

@@ -106,3 +106,19 @@ backend app
   );
   return { name: "haproxy", port, pids: [running.pid], stop: () => running.stop() };
 }
+
+/** One HAProxy: HTTP/2 without TLS in and out. */
+export async function startHaproxyHttp2(setting: Setting): Promise<Subject> {
+  const port = await freePort();
+  const running = await start(
+    setting,
+    "http2",
+    `${GLOBAL}${HTTP_DEFAULTS}
+listen h2
+  bind 127.0.0.1:${port} proto h2
+  server app 127.0.0.1:${setting.appPort} proto h2
+`,
+    port,
+  );
+  return { name: "haproxy", port, pids: [running.pid], stop: () => running.stop() };
+}

@@ -48,13 +48,19 @@ function upstream(port: number): string {
   return `upstream next { server 127.0.0.1:${port}; keepalive ${KEPT}; keepalive_requests ${FOR_EVER}; keepalive_timeout 1h; }`;
 }
 
-async function start(setting: Setting, name: string, text: (folder: string) => string, port: number) {
+async function start(
+  setting: Omit<Setting, "appPort">,
+  name: string,
+  text: (folder: string) => string,
+  port: number,
+  core = setting.cores.subject,
+) {
   const program = requireProgram("nginx");
   const folder = join(setting.folder, `nginx-${name}`);
   await mkdir(folder);
   const file = join(folder, "nginx.conf");
   await writeFile(file, text(folder));
-  const running: RunningProgram = startProgram(setting.cores.subject, [program, "-p", folder, "-c", file]);
+  const running: RunningProgram = startProgram(core, [program, "-p", folder, "-c", file]);
   await accepting(port, running);
   return running;
 }
@@ -178,4 +184,25 @@ ${main(folder)}stream {
     port,
   );
   return { name: "nginx", port, pids: [running.pid], stop: () => running.stop() };
+}
+
+/** An app that speaks HTTP/2 without TLS, on the core of the load. */
+export async function startNginxHttp2App(setting: Omit<Setting, "appPort">, bodyBytes: number) {
+  const port = await freePort();
+  const running = await start(
+    setting,
+    "http2-app",
+    (folder) =>
+      http(
+        folder,
+        `http2_max_concurrent_streams 1024;
+  server {
+    listen 127.0.0.1:${port} http2;
+    location / { return 200 "${"x".repeat(bodyBytes)}"; }
+  }`,
+      ),
+    port,
+    setting.cores.load,
+  );
+  return { port, stop: () => running.stop() };
 }

@@ -62,6 +62,7 @@ async function startSidecar(setting: Setting, control: FakeControl, name: string
 function appState(
   setting: Setting,
   endpoint: { readonly address: string; readonly proxyPort: number; readonly identity: string },
+  appProtocol = "http",
 ): ServiceState {
   const app = { id: "web-0", port: setting.appPort, routeName: "", ready: true, zone: "", ...endpoint };
   return {
@@ -70,7 +71,7 @@ function appState(
     namespace: "shop",
     name: "web",
     port: 80,
-    appProtocol: "http",
+    appProtocol,
     groups: [{ cluster: "", trustDomain: "east.mesh", endpoints: [app] }],
   };
 }
@@ -103,9 +104,18 @@ function trustRoots({ folder }: Setting): string {
 }
 
 /** One sidecar's outbound side, to an app that has none. */
-export async function startOurs(setting: Setting): Promise<Subject> {
+export function startOurs(setting: Setting): Promise<Subject> {
+  return startOutbound(setting, "http");
+}
+
+/** The same over HTTP/2 without TLS. */
+export function startOursHttp2(setting: Setting): Promise<Subject> {
+  return startOutbound(setting, "http2");
+}
+
+async function startOutbound(setting: Setting, appProtocol: string): Promise<Subject> {
   const world = await startWorld(setting);
-  world.control.service(appState(setting, { address: "127.0.0.1", proxyPort: 0, identity: "" }));
+  world.control.service(appState(setting, { address: "127.0.0.1", proxyPort: 0, identity: "" }, appProtocol));
   const client = await startSidecar(setting, world.control, "client", CLIENT);
   return {
     name: "causeway",

@@ -14,6 +14,8 @@ export interface Bench {
   readonly cores: Cores;
   readonly load: LoadProcess;
   readonly seconds: number;
+  /** For files of the load. */
+  readonly folder: string;
   /** Medians of what the phases before measured. */
   readonly soFar: ReadonlyMap<string, Partial<Record<Figure, number>>>;
 }
@@ -32,6 +34,8 @@ export interface Suite {
   readonly subjects: readonly { readonly name: string; readonly start: StartSubject }[];
   /** Of the answers of the app. */
   readonly bodyBytes: number;
+  /** In place of the app of the load process: one that speaks another protocol. */
+  readonly startApp?: (setting: Omit<Setting, "appPort">) => Promise<{ readonly port: number; stop(): Promise<void> }>;
   /** One request as the load makes it; what it throws disqualifies the subject. */
   probe(subject: Subject, bench: Pick<Bench, "load">): Promise<void>;
   readonly phases: readonly Phase[];
@@ -65,8 +69,10 @@ export async function runSuite(suite: Suite, options: SuiteOptions): Promise<Sui
     undo.push(() => load.stop());
     const certificates = new PeerCertificates();
     undo.push(() => certificates.remove());
-    const { port: appPort } = await load.ask({ kind: "app", bodyBytes: suite.bodyBytes });
-    const setting: Setting = { folder, cores, appPort, certificates: () => certificates.get() };
+    const base = { folder, cores, certificates: () => certificates.get() };
+    const app = await (suite.startApp?.(base) ?? load.ask({ kind: "app", bodyBytes: suite.bodyBytes }));
+    if ("stop" in app) undo.push(() => app.stop());
+    const setting: Setting = { ...base, appPort: app.port };
     const subjects: Subject[] = [];
     const missing: { name: string; reason: string }[] = [];
     for (const { name, start } of suite.subjects) {
@@ -81,7 +87,7 @@ export async function runSuite(suite: Suite, options: SuiteOptions): Promise<Sui
         if (!(error instanceof Missing) && name === "direct") throw error;
       }
     }
-    const results = await measureAll(suite, subjects, options, { cores, load });
+    const results = await measureAll(suite, subjects, options, { cores, load, folder });
     return { subjects: results, missing };
   } finally {
     for (const step of undo.reverse()) await step();
@@ -92,7 +98,7 @@ async function measureAll(
   suite: Suite,
   subjects: readonly Subject[],
   { seconds, rounds, say }: SuiteOptions,
-  { cores, load }: { readonly cores: Cores; readonly load: LoadProcess },
+  shared: Pick<Bench, "cores" | "load" | "folder">,
 ): Promise<SubjectResult[]> {
   const samples = new Map<string, Sample[]>(subjects.map(({ name }) => [name, []]));
   const soFar = new Map<string, Partial<Record<Figure, number>>>();
@@ -101,8 +107,7 @@ async function measureAll(
       for (const subject of subjects) {
         const warmUp = round === 0;
         const sample = await phase.measure(subject, {
-          cores,
-          load,
+          ...shared,
           soFar,
           seconds: warmUp ? Math.min(seconds, 2) : seconds,
         });
