@@ -1,6 +1,7 @@
 /** npm run bench: side-by-side measurements of our data plane and others'. docs/performance.md says how to read them. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release } from "node:os";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorText } from "../core/errors.ts";
 import { parseOptions } from "./options.ts";
@@ -67,8 +68,9 @@ async function run(argv: readonly string[]): Promise<number> {
   if (host.load > BUSY * host.cores)
     say(`The machine is busy (load ${host.load.toFixed(1)}): trust ratios, not figures.`);
   const date = new Date().toISOString();
-  const { seconds, rounds } = options;
-  const result = await runSuite(suite, { seconds, rounds, say });
+  const { seconds, rounds, profile } = options;
+  const folder = profile === undefined ? {} : { profile: resolve(profile) };
+  const result = await runSuite(suite, { seconds, rounds, say, ...folder });
   const ratios = ratiosOf(result.subjects);
   const report: Report = { suite: suite.name, date, host, seconds, rounds, ...result, ratios };
   if (options.save) say(`saved: ${save(report)}`);

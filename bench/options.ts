@@ -9,6 +9,8 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Keep the results in bench/results/. */
   readonly save: boolean;
+  /** Folder for CPU profiles of our processes; they cost some of the speed. */
+  readonly profile?: string;
 }
 
 const SECONDS = 4;
@@ -17,7 +19,9 @@ const ROUNDS = 5;
 /** @throws Error that says how it is called */
 export function parseOptions(argv: readonly string[], suites: readonly string[]): BenchOptions {
   const usage = (what: string) =>
-    new Error(`${what}. npm run bench -- <${suites.join("|")}> [--json] [--seconds N] [--rounds N] [--save]`);
+    new Error(
+      `${what}. npm run bench -- <${suites.join("|")}> [--json] [--seconds N] [--rounds N] [--save] [--profile folder]`,
+    );
   const parsed = (() => {
     try {
       const options = {
@@ -25,6 +29,7 @@ export function parseOptions(argv: readonly string[], suites: readonly string[])
         seconds: { type: "string", default: String(SECONDS) },
         rounds: { type: "string", default: String(ROUNDS) },
         save: { type: "boolean", default: false },
+        profile: { type: "string" },
       } as const;
       return parseArgs({ args: [...argv], allowPositionals: true, options });
     } catch (error) {
@@ -40,6 +45,13 @@ export function parseOptions(argv: readonly string[], suites: readonly string[])
     }
     return value;
   };
-  const { json, save } = parsed.values;
-  return { suite, json, save, seconds: number("seconds", 600), rounds: number("rounds", 100) };
+  const { json, save, profile } = parsed.values;
+  return {
+    suite,
+    json,
+    save,
+    seconds: number("seconds", 600),
+    rounds: number("rounds", 100),
+    ...(profile === undefined ? {} : { profile }),
+  };
 }

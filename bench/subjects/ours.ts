@@ -17,9 +17,10 @@ const CLIENT = "127.0.0.1";
 const SERVER = "127.0.0.2";
 
 /** The command that runs the product as it is built. @throws Missing */
-function meshCommand(): readonly [string, string] {
+function meshCommand({ profile }: Setting): readonly [string, ...string[]] {
   if (!existsSync(join(ROOT, "dist", "cli", "main.js"))) throw new Missing("dist/ is not built: npm run build");
-  return [process.execPath, join(ROOT, "bin", "mesh")];
+  const profiling = profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", profile];
+  return [process.execPath, ...profiling, join(ROOT, "bin", "mesh")];
 }
 
 interface Sidecar {
@@ -47,9 +48,10 @@ async function startSidecar(setting: Setting, control: FakeControl, name: string
     "inbound-port": "0",
     "admin-port": "0",
     adapter: "handle",
+    drain: "0",
   };
   const running = startProgram(cores.subject, [
-    ...meshCommand(),
+    ...meshCommand(setting),
     "proxy",
     ...Object.entries(options).flatMap(([option, value]) => [`--${option}`, value]),
   ]);
@@ -84,7 +86,7 @@ interface World {
 
 /** A cluster's identity, and a control that says what it is told. */
 async function startWorld(setting: Setting): Promise<World> {
-  meshCommand();
+  meshCommand(setting);
   const life = new AbortController();
   const mesh = await createTestMesh("east", systemClock.wallMs());
   await writeFile(trustRoots(setting), pemOf([mesh.root.certificate]));
@@ -172,7 +174,7 @@ async function clientFiles({ folder }: Setting, mesh: TestMesh): Promise<Certifi
 
 /** `mesh relay`, everything on. */
 export async function startOursRelay(setting: Setting): Promise<Subject> {
-  const command = meshCommand();
+  const command = meshCommand(setting);
   const file = join(setting.folder, "routes.json");
   await writeFile(file, JSON.stringify({ routes: { [SERVER_NAME]: `127.0.0.1:${setting.appPort}` } }));
   const listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain", "0"];

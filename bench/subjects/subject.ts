@@ -37,6 +37,8 @@ export interface Setting {
   readonly folder: string;
   readonly cores: Cores;
   readonly appPort: number;
+  /** Where our processes leave CPU profiles. */
+  readonly profile: string | undefined;
   /** Of the peers: P-256, leaf and intermediate, as the mesh's own. @throws Missing where openssl is */
   readonly certificates: () => Certificates;
 }

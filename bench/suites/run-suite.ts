@@ -45,6 +45,8 @@ export interface SuiteOptions {
   /** Of each measurement. */
   readonly seconds: number;
   readonly rounds: number;
+  /** Folder for CPU profiles of our processes. */
+  readonly profile?: string;
   /** Told what is going on. */
   readonly say: (line: string) => void;
 }
@@ -69,7 +71,7 @@ export async function runSuite(suite: Suite, options: SuiteOptions): Promise<Sui
     undo.push(() => load.stop());
     const certificates = new PeerCertificates();
     undo.push(() => certificates.remove());
-    const base = { folder, cores, certificates: () => certificates.get() };
+    const base = { folder, cores, certificates: () => certificates.get(), profile: options.profile };
     const app = await (suite.startApp?.(base) ?? load.ask({ kind: "app", bodyBytes: suite.bodyBytes }));
     if ("stop" in app) undo.push(() => app.stop());
     const setting: Setting = { ...base, appPort: app.port };
