@@ -1,3 +1,4 @@
+import { LABELS } from "../../core/defaults.ts";
 import type { Log } from "../../core/log.ts";
 import { escapeLabel } from "../observe/families.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -42,7 +43,7 @@ export class Detections {
       direction: this.#direction,
       authority,
       afterMs,
-      advice: "If its server speaks first, give the port appProtocol: opaque, or name it in causeway.dev/opaque-ports.",
+      advice: `If its server speaks first, give the port appProtocol: opaque, or name it in ${LABELS.opaquePorts}.`,
     };
     if (first) this.#log.info("detection.timeout", fields);
     else this.#log.debug("detection.timeout", fields);

@@ -1,4 +1,4 @@
-// Connections that were redirected here: where the client meant to go decides, whatever it says (docs/decisions/0013).
+// Connections that were redirected here: where the client meant to go decides, whatever it says (docs/decisions/0016).
 import { CLUSTER_DOMAIN, CLUSTERSET_DOMAIN } from "../../core/defaults.ts";
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import type { Destination } from "../../transport/original-destination.ts";
