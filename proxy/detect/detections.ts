@@ -1,4 +1,4 @@
-import { LABELS } from "../../core/defaults.ts";
+import { SETTINGS } from "../../core/defaults.ts";
 import type { Log } from "../../core/log.ts";
 import { escapeLabel } from "../observe/families.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -43,7 +43,7 @@ export class Detections {
       direction: this.#direction,
       authority,
       afterMs,
-      advice: `If its server speaks first, give the port appProtocol: opaque, or name it in ${LABELS.opaquePorts}.`,
+      advice: `If its server speaks first, give the port appProtocol: opaque, or name it in ${SETTINGS.opaquePorts}.`,
     };
     if (first) this.#log.info("detection.timeout", fields);
     else this.#log.debug("detection.timeout", fields);
