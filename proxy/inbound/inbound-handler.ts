@@ -96,7 +96,8 @@ export class InboundHandler implements RequestHandler<InboundState> {
     }
     const excess = this.#deps.limits.refuses(state.peer, state.port, state.row);
     if (excess !== undefined) return excess;
-    const deadlineMs = deadlineOf(head, b);
+    // Who is not of the mesh has no say in it.
+    const deadlineMs = state.peer === "" ? undefined : deadlineOf(head, b);
     if (deadlineMs === 0) return TOO_LATE;
     const first = b[head.targetStart];
     const asterisk = first === 42 && head.method === OPTIONS && head.targetEnd - head.targetStart === 1;

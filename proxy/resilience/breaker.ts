@@ -77,7 +77,8 @@ export function succeed(breaker: Breaker, nowMs: number): boolean {
   breaker.failures = 0;
   turn(breaker.window, nowMs);
   breaker.window.good++;
-  if (breaker.state === "closed") return false;
+  // Answers to what was sent before the opening say nothing of how it is now: the probe will.
+  if (breaker.state !== "halfOpen") return false;
   breaker.state = "closed";
   breaker.attempt = 0;
   forget(breaker.window);

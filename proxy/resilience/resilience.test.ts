@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { admit, admits, createBreaker, fail, release, succeed } from "./breaker.ts";
 import { DEFAULT_RETRY } from "./request-policy.ts";
 import { createRetryBudget, deposit, withdraw } from "./retry-budget.ts";
-import { attemptsAfterPause, type FailedTry, pauseMs, retryOf } from "./retry-policy.ts";
+import { attemptsAfterPause, type FailedTry, isDecisive, pauseMs, retryOf, retryWaitMs } from "./retry-policy.ts";
 
 const half = () => 0.5;
 const none = () => 0;
@@ -95,6 +95,49 @@ describe("retryOf()", () => {
     assert.equal(retryOf({ ...failed, failure: "malformed" }), "no");
     assert.equal(retryOf({ ...failed, replayable: false }), "no");
     assert.equal(retryOf({ ...failed, failure: "connect", attempts: 10 }), "no");
+  });
+});
+
+describe("retryOf() by policy", () => {
+  const failed: FailedTry = {
+    failure: "refused",
+    code: undefined,
+    idempotent: false,
+    replayable: true,
+    attempts: 1,
+    retriesLeft: 1,
+    policy: DEFAULT_RETRY,
+  };
+  it("repeats what was answered with a status that it names, whatever the method", () => {
+    assert.equal(retryOf(failed), "budgeted");
+    assert.equal(retryOf({ ...failed, retriesLeft: 0 }), "no");
+  });
+
+  it("repeats a late or broken try of any method where it says so", () => {
+    const anyMethod = { ...DEFAULT_RETRY, anyMethod: true };
+    for (const failure of ["timeout", "reset"] as const) {
+      assert.equal(retryOf({ ...failed, failure }), "no");
+      assert.equal(retryOf({ ...failed, failure, policy: anyMethod }), "budgeted");
+    }
+  });
+
+  it("charges for what an endpoint turned away because it has too much to do", () => {
+    assert.equal(retryOf({ ...failed, code: "PROXY_OVERLOADED" }), "budgeted");
+    assert.equal(retryOf({ ...failed, code: "PROXY_OVERLOADED", retriesLeft: 0 }), "no");
+    assert.equal(isDecisive({ failure: "refused", code: "PROXY_OVERLOADED" }), false);
+    assert.equal(isDecisive({ failure: "connect", code: undefined }), true);
+  });
+});
+
+describe("retryWaitMs()", () => {
+  it("waits at least the backoff, doubled each time, with jitter, and 10 s at most", () => {
+    const policy = { ...DEFAULT_RETRY, backoffMs: 100 };
+    assert.deepEqual(
+      [retryWaitMs(policy, 0, 0), retryWaitMs(policy, 2, 0), retryWaitMs(policy, 0, 1)],
+      [100, 400, 125],
+    );
+    assert.equal(retryWaitMs(policy, 9, 0), 10_000);
+    assert.equal(retryWaitMs(DEFAULT_RETRY, 3, 1), 0);
   });
 });
 
