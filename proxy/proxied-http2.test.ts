@@ -278,6 +278,7 @@ for (const adapter of ["handle", "net"] as const) {
     it("is counted, with gRPC's status", async () => {
       const text = await (await fetch(`http://127.0.0.1:${client.adminPort}/metrics`)).text();
       assert.match(text, /request_total\{direction="outbound",authority="web\.shop:80"[^}]*\} [1-9]/);
+      assert.match(text, /outbound_http2_connections\{authority="web\.shop:80"\} [1-9]/);
       assert.match(text, /authority="web\.shop:80"[^}]*status_code="200",grpc_status_code=""\} [1-9]/);
     });
   });

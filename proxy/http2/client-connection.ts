@@ -68,7 +68,7 @@ export class Http2ClientConnection extends Http2Connection {
 
   /** Whether the server takes extended CONNECTs (RFC 8441); undefined: `later` is called once it has said. */
   takesConnect(later: () => void): boolean | undefined {
-    if (this.settled || this.over) return this.peer.enableConnect && !this.over;
+    if (this.settled) return this.peer.enableConnect;
     this.#untilSettled.push(later);
     return undefined;
   }

@@ -47,6 +47,8 @@ const MAX_GROWN = 4 * 1024 * 1024;
 const MAX_BLOCK_BYTES = 131_072;
 const MAX_CONTINUATIONS = 64;
 export const PING_DATA = Buffer.alloc(8);
+/** Frames are read wherever they are, so that bulk may come in larger reads. */
+const BULK_READ_BYTES = 262_144;
 const LINGER_MS = 1_000;
 /** Streams that were reset from this side lately: what was under way on them comes still. */
 const REMEMBERED_RESETS = 256;
@@ -82,6 +84,7 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
   constructor(stream: ByteStream, engine: Http2Engine) {
     super(stream, engine.outputs);
     this.engine = engine;
+    stream.maxReadBytes = BULK_READ_BYTES;
     this.#timer = new WheelTimer(() => this.#expired());
   }
 

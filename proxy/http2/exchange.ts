@@ -153,6 +153,12 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
 
   attach(connection: Http2ClientConnection): void {
     if (this.#phase !== "dispatch") return;
+    if (connection.over) {
+      this.#client = connection;
+      this.#phase = "sent";
+      this.#tryFailed("untaken");
+      return;
+    }
     const verdict = this.extended ? connection.takesConnect(this.#later(connection)) : true;
     if (verdict === undefined) return;
     if (!verdict) {

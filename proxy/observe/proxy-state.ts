@@ -18,17 +18,23 @@ export function addGauges(families: Families, base: string, services: ServiceTab
     const counts = new Map<string, number>();
     let idle = 0;
     let busy = 0;
+    let http2Connections = 0;
+    let http2Streams = 0;
     for (const group of service.groups) {
       for (const endpoint of group.endpoints) {
         const labels = `cluster="${escapeLabel(group.cluster)}",endpoint_state="${endpointState(endpoint)}"`;
         counts.set(labels, (counts.get(labels) ?? 0) + 1);
         idle += endpoint.pool.idle;
         busy += endpoint.pool.busy;
+        http2Connections += endpoint.http2.connections;
+        http2Streams += endpoint.http2.streams;
       }
     }
     for (const [labels, count] of counts) gauge("outbound_http_balancer_endpoints", `${authority},${labels}`, count);
     gauge("outbound_pool_connections", `${authority},state="idle"`, idle);
     gauge("outbound_pool_connections", `${authority},state="busy"`, busy);
+    gauge("outbound_http2_connections", authority, http2Connections);
+    gauge("outbound_http2_streams", authority, http2Streams);
   }
   for (const { host, port, breaker } of services.gateways) {
     const labels = `gateway="${escapeLabel(`${host}:${port}`)}"`;
