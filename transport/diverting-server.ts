@@ -1,10 +1,13 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Server as TlsServer } from "node:tls";
+import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
 import { descriptorOf } from "./net-stream.ts";
 import type { AcceptedSocket } from "./original-destination.ts";
 import { type TimerWheel, WheelTimer } from "./timer-wheel.ts";
-import type { AdoptPlain } from "./tls-handshake.ts";
 import type { Diversion, ListenTcpOptions } from "./transport.ts";
+
+/** Makes a stream of a socket that no TLS is spoken on. */
+export type AdoptPlain = (socket: Socket, onStream: (stream: ByteStream) => ByteStreamUser) => void;
 
 /** The longest beginning that is looked at; `judge` must have told by then. */
 const MAX_FIRST_BYTES = 16_384;

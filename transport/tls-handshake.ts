@@ -10,8 +10,7 @@ import {
   type TlsOptions,
 } from "node:tls";
 import type { MeshError } from "../core/errors.ts";
-import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
-import { divertingServer } from "./diverting-server.ts";
+import { type AdoptPlain, divertingServer } from "./diverting-server.ts";
 import { descriptorOf } from "./net-stream.ts";
 import { SessionCache } from "./session-cache.ts";
 import { connectError, connectTimeout, handshakeError, listenError } from "./stream-error.ts";
@@ -33,8 +32,6 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** Makes a stream of a socket whose handshake is done. Called within the handshake's last read. */
 export type Adopt<T> = (socket: TLSSocket, raw: Socket | undefined, peer: TlsPeer<T>) => void;
-
-export type AdoptPlain = (socket: Socket, onStream: (stream: ByteStream) => ByteStreamUser) => void;
 
 export function addressText(address: SocketAddress): string {
   return "path" in address ? address.path : `${address.host}:${address.port}`;

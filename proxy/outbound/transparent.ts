@@ -16,7 +16,7 @@ const IGNORING: ByteStreamUser = { onRead() {}, onEnd() {}, onDrain() {}, onClos
 const HANDSHAKE_RECORD = 22;
 
 /** As control is asked for it. */
-export function destinationAuthority({ address, port }: Destination): string {
+function destinationAuthority({ address, port }: Destination): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
