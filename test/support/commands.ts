@@ -9,6 +9,8 @@ export interface CommandResult {
 
 export interface CommandOptions {
   readonly env?: NodeJS.ProcessEnv;
+  /** Of this process, where not said. */
+  readonly cwd?: string;
   readonly input?: string;
   /** Called with the process once it runs, for tests that signal it. */
   readonly started?: (child: ChildProcess) => void;
@@ -17,9 +19,9 @@ export interface CommandOptions {
 
 /** Runs a program to its end, whatever its status. Rejects where it cannot be started or outlives `limitMs`. */
 export function run(file: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-  const { env = process.env, input, started, limitMs = 100_000 } = options;
+  const { env = process.env, cwd = process.cwd(), input, started, limitMs = 100_000 } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { env, stdio: ["pipe", "pipe", "pipe"] });
+    const child = spawn(file, args, { env, cwd, stdio: ["pipe", "pipe", "pipe"] });
     let stdout = "";
     let stderr = "";
     let tooLong = false;
