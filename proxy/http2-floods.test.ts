@@ -166,6 +166,11 @@ describe("a proxy flooded over HTTP/2", () => {
     assert.equal(asked, 2);
   });
 
+  it("counts the connections that it ends", async () => {
+    const text = await (await fetch(`http://127.0.0.1:${client.adminPort}/metrics`)).text();
+    assert.match(text, /http2_connections_failed_total\{direction="outbound",error="ENHANCE_YOUR_CALM"[^}]*\} [1-9]/);
+  });
+
   it("serves a client that does much, but what is of use", async () => {
     for (let i = 0; i < 1_500; i++) {
       const id = i * 2 + 1;

@@ -10,6 +10,7 @@ import {
   contentEnd,
   contentStart,
   ENHANCE_YOUR_CALM,
+  ERROR_NAMES,
   FLAG_ACK,
   FLAG_END_HEADERS,
   FLAG_END_STREAM,
@@ -534,7 +535,11 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
   /** Ends the connection with GOAWAY; what is under way is lost. */
   fail(code: number): void {
     if (this.over) return;
-    if (code !== NO_ERROR) this.engine.base.log.debug("http2.connection.failed", { code });
+    if (code !== NO_ERROR) {
+      const error = ERROR_NAMES[code] ?? "UNKNOWN";
+      this.engine.base.log.debug("http2.connection.failed", { error });
+      this.engine.failed(error);
+    }
     this.writeGoaway(this.lastPeerId(), code);
     this.end();
   }

@@ -36,8 +36,14 @@ export interface Http2Engine {
   readonly outputs: Outputs;
   /** For header lists that are passed on at once. */
   readonly fields: Field[];
+  /** Called with the error's name (RFC 9113 section 7) when this side ends a connection for what the peer did. */
+  readonly failed: (error: string) => void;
 }
 
-export function createHttp2Engine(base: Engine, limits: Partial<Http2Limits> = {}): Http2Engine {
-  return { base, limits: { ...DEFAULT_HTTP2_LIMITS, ...limits }, outputs: new Outputs(), fields: [] };
+export function createHttp2Engine(
+  base: Engine,
+  limits: Partial<Http2Limits> = {},
+  failed: (error: string) => void = () => {},
+): Http2Engine {
+  return { base, limits: { ...DEFAULT_HTTP2_LIMITS, ...limits }, outputs: new Outputs(), fields: [], failed };
 }

@@ -218,6 +218,9 @@ describe("the error codes", () => {
       ],
       Array.from({ length: 14 }, (_, code) => code),
     );
+    for (const [code, name] of frames.ERROR_NAMES.entries()) {
+      assert.equal(Object.entries(frames).find(([key]) => key === name)?.[1], code);
+    }
   });
 });
 

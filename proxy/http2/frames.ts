@@ -38,6 +38,24 @@ export const ENHANCE_YOUR_CALM = 0xb;
 export const INADEQUATE_SECURITY = 0xc;
 export const HTTP_1_1_REQUIRED = 0xd;
 
+/** The names of error codes, by code. */
+export const ERROR_NAMES: readonly string[] = [
+  "NO_ERROR",
+  "PROTOCOL_ERROR",
+  "INTERNAL_ERROR",
+  "FLOW_CONTROL_ERROR",
+  "SETTINGS_TIMEOUT",
+  "STREAM_CLOSED",
+  "FRAME_SIZE_ERROR",
+  "REFUSED_STREAM",
+  "CANCEL",
+  "COMPRESSION_ERROR",
+  "CONNECT_ERROR",
+  "ENHANCE_YOUR_CALM",
+  "INADEQUATE_SECURITY",
+  "HTTP_1_1_REQUIRED",
+];
+
 /** Octets in front of every frame's payload. */
 export const FRAME_HEADER_BYTES = 9;
 /** Longest payload where SETTINGS_MAX_FRAME_SIZE says nothing else. */

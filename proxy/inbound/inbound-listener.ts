@@ -37,7 +37,9 @@ export interface InboundListener extends Listener {
 export async function listenInbound(deps: InboundListenerDeps): Promise<InboundListener> {
   const { transport, tls, engine, intercepted } = deps;
   const handler = new InboundHandler(deps);
-  const http2 = createHttp2Engine(engine);
+  const http2 = createHttp2Engine(engine, {}, (error) => {
+    deps.metrics.counter("http2_connections_failed_total", `direction="inbound",error="${error}"`).value++;
+  });
   const listener = await transport.listenTls(
     {
       host: deps.host,

@@ -210,7 +210,9 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
 
 /** Serves clients that speak HTTP/2. */
 export function http2Server(deps: OutboundDeps): ServeHttp2 {
-  const engine = createHttp2Engine(deps.engine);
+  const engine = createHttp2Engine(deps.engine, {}, (error) => {
+    deps.metrics.counter("http2_connections_failed_total", `direction="outbound",error="${error}"`).value++;
+  });
   const shared = new Exchanges(engine, new Http2OutboundHandler(deps, engine, undefined));
   return (stream, fixed) => {
     const exchanges =
