@@ -50,6 +50,8 @@ const GET = [
 ] as const;
 const POST = [[":method", "POST"], ...GET.slice(1)] as const;
 
+const ROUNDS = 200;
+
 function uint32(value: number): Buffer {
   const b = Buffer.alloc(4);
   b.writeUInt32BE(value);
@@ -309,6 +311,43 @@ describe("Http2ServerConnection", () => {
     peer.send(rawFrame(FRAME_DATA, 0, 1, Buffer.alloc(1)));
     await peer.frame(reset(1, FLOW_CONTROL_ERROR));
     await upstream.frame(({ type, id }) => type === FRAME_RST_STREAM && id === 1);
+  });
+
+  it("gives the connection's window back for what is dropped, either way", async () => {
+    const peer = await client(SETTINGS_INITIAL_WINDOW_SIZE, 0);
+    const upstreams: WirePeer[] = [];
+    let id = -1;
+    for (let round = 0; round < ROUNDS; round++) {
+      id += 2;
+      peer.send(peer.headers(id, POST, 0), rawFrame(FRAME_DATA, 0, id, Buffer.alloc(16_384)));
+      if (upstreams.length === 0) upstreams.push(await accepted(SETTINGS_INITIAL_WINDOW_SIZE, 0));
+      const upstream = upstreams[0] as WirePeer;
+      const there = id;
+      await upstream.frame(head(there));
+      upstream.send(upstream.headers(there, [[":status", "200"]], 0));
+      for (let i = 0; i < 3; i++) {
+        upstream.send(rawFrame(FRAME_DATA, 0, there, Buffer.alloc(16_384)));
+        peer.send(rawFrame(FRAME_DATA, 0, id, Buffer.alloc(16_000)));
+      }
+      await peer.frame(head(id));
+      if (round % 2 === 0) {
+        peer.send(rawFrame(FRAME_RST_STREAM, 0, id, uint32(CANCEL)));
+        await upstream.frame(reset(there, CANCEL));
+      } else {
+        upstream.send(rawFrame(FRAME_RST_STREAM, 0, there, uint32(CANCEL)));
+        await peer.frame(reset(id, CANCEL));
+      }
+    }
+    // Up to a quarter of the window is kept back, to be given at once.
+    const least = 0.74 * 16 * 1_048_576;
+    for (const [each, bytes] of [
+      [peer, ROUNDS * 64_384],
+      [upstreams[0], ROUNDS * 49_152],
+    ] as const) {
+      const given = each?.frames.filter(({ type, id: on }) => type === FRAME_WINDOW_UPDATE && on === 0) ?? [];
+      const sum = given.reduce((n, { payload }) => n + payload.readUInt32BE(0), 0);
+      assert.ok(sum >= least + bytes, `${sum} bytes were given back for ${bytes}`);
+    }
   });
 
   it("gives padding back, and windows as the app takes the bytes", async () => {
