@@ -66,7 +66,7 @@ export function isFailedTry(code: string): boolean {
 }
 
 /** Whether no app can have seen the request. */
-export function neverDelivered({ failure, code }: Pick<FailedTry, "failure" | "code">): boolean {
+function neverDelivered({ failure, code }: Pick<FailedTry, "failure" | "code">): boolean {
   return (
     failure === "connect" ||
     failure === "untaken" ||

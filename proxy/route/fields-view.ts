@@ -82,7 +82,7 @@ export class FieldsView implements RequestView {
 }
 
 /** Whether a content type is gRPC's (gRPC over HTTP/2: `application/grpc`, with `+proto` or the like after it). */
-export function isGrpc(contentType: string): boolean {
+function isGrpc(contentType: string): boolean {
   if (!contentType.startsWith("application/grpc")) return false;
   const next = contentType.charAt(16);
   return next === "" || next === "+" || next === ";";
