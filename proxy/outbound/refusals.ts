@@ -1,7 +1,6 @@
-import type { MeshErrorCode } from "../../core/errors.ts";
+import type { MeshError, MeshErrorCode } from "../../core/errors.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
 import type { Refusal } from "../http1/engine.ts";
-import type { OutboundState } from "./outbound-state.ts";
 
 /** `of`: what took too long. */
 export function timedOut(authority: string, of: string): Refusal {
@@ -18,12 +17,15 @@ export function overloaded(authority: string): Refusal {
   };
 }
 
+/** Why the last try came to nothing. */
+interface LastTry {
+  readonly dialError: MeshError | undefined;
+  /** Code of the answer that was turned down. */
+  readonly refusal: string | undefined;
+}
+
 /** The one place where a failure to reach a service becomes HTTP. */
-export function refusalFor(
-  authority: string,
-  failure: TryFailure | undefined,
-  state: Pick<OutboundState, "dialError" | "refusal">,
-): Refusal {
+export function refusalFor(authority: string, failure: TryFailure | undefined, state: LastTry): Refusal {
   const to = (status: number, code: MeshErrorCode, why: string): Refusal => ({
     status,
     code,
