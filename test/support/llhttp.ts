@@ -124,19 +124,21 @@ export class Llhttp {
 
   execute(bytes: Buffer): void {
     let rest = bytes;
+    let fresh = false;
     while (this.error === undefined && rest.length > 0) {
       const read = this.#parser.execute(rest);
       if (typeof read !== "number") {
         this.error = (read as Error & { code?: string }).code ?? read.message;
         return;
       }
-      if (read === 0 && rest.length > 0) {
+      if (read === 0 && fresh) {
         this.error = "upgrade";
         return;
       }
       rest = rest.subarray(read);
-      // It stops behind an upgrade.
-      if (rest.length > 0) this.#parser = this.#create();
+      // It stops behind an upgrade, and goes on stopping.
+      fresh = rest.length > 0;
+      if (fresh) this.#parser = this.#create();
     }
   }
 
