@@ -78,6 +78,8 @@ async function run(argv: readonly string[]): Promise<number> {
   return result.subjects.some(({ name }) => name === OURS) ? 0 : 1;
 }
 
+process.setMaxListeners(0);
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {

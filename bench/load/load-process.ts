@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { stopProcess } from "../measure/programs.ts";
+import { endWithUs, stopProcess } from "../measure/programs.ts";
 import type { LoadAnswer, LoadCommand } from "./commands.ts";
 
 type AnswerTo<K extends LoadCommand["kind"]> = Extract<LoadAnswer, { readonly kind: K }>;
@@ -16,6 +16,7 @@ export class LoadProcess {
     const node = [process.execPath, "--import", tsx, fileURLToPath(new URL("main.ts", import.meta.url))];
     const [file = "", ...args] = core === undefined ? node : ["taskset", "-c", core, ...node];
     this.#child = spawn(file, args, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    endWithUs(this.#child);
     this.#exited = new Promise((resolve) => {
       this.#child.once("exit", () => resolve());
       this.#child.once("error", () => resolve());

@@ -47,6 +47,7 @@ const LOOK_MS = 20;
 export function startProgram(core: string | undefined, command: readonly [string, ...string[]]): RunningProgram {
   const [file, ...args] = core === undefined ? command : (["taskset", "-c", core, ...command] as const);
   const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], cwd: "/" });
+  endWithUs(child);
   let said = "";
   let running = true;
   const exited = new Promise<void>((resolve) => {
@@ -90,6 +91,13 @@ export function startProgram(core: string | undefined, command: readonly [string
       }),
     stop: () => stopProcess(child, exited),
   };
+}
+
+/** A run that is interrupted leaves nothing behind. */
+export function endWithUs(child: ChildProcess): void {
+  const kill = () => child.kill("SIGTERM");
+  process.once("exit", kill);
+  child.once("exit", () => process.off("exit", kill));
 }
 
 /** SIGTERM, then SIGKILL. */

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -66,6 +67,7 @@ export async function runSuite(suite: Suite, options: SuiteOptions): Promise<Sui
   try {
     const folder = await mkdtemp(join(tmpdir(), "causeway-bench-"));
     undo.push(() => rm(folder, { recursive: true, force: true }));
+    process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
     const cores = chooseCores();
     const load = new LoadProcess(cores.load);
     undo.push(() => load.stop());
