@@ -86,8 +86,13 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
 
   dispatch(request: Request): void {
     const { port, row } = this.#peer;
+    const { limits } = this.#deps;
+    if (limits.enter(request.state, port)) {
+      this.#send(request);
+      return;
+    }
     const go = () => this.#send(request);
-    if (this.#deps.limits.enter(request.state, port, row, go, (refusal) => request.fail(refusal))) go();
+    limits.queue(request.state, port, row, go, (refusal) => request.fail(refusal));
   }
 
   #send(request: Request): void {

@@ -117,8 +117,13 @@ export class InboundHandler implements RequestHandler<InboundState> {
 
   dispatch(connection: Connection): void {
     const { state } = connection;
+    const { limits } = this.#deps;
+    if (limits.enter(state, state.port)) {
+      this.#send(connection);
+      return;
+    }
     const go = () => this.#send(connection);
-    if (this.#deps.limits.enter(state, state.port, state.row, go, (refusal) => connection.fail(refusal))) go();
+    limits.queue(state, state.port, state.row, go, (refusal) => connection.fail(refusal));
   }
 
   #send(connection: Connection): void {

@@ -81,16 +81,17 @@ export class InboundLimits {
     return known;
   }
 
-  /**
-   * Takes a place among the requests under way at the app's `port`. True: it has one. Else one of the callbacks runs,
-   * now or later.
-   */
-  enter(state: Placed, port: number, row: number, onPlace: () => void, onRefused: (refusal: Refusal) => void): boolean {
+  /** Takes a place among the requests under way at the app's `port`; false where it has to queue for one. */
+  enter(state: Placed, port: number): boolean {
     const { gate } = this.#port(port, this.#deps.admission.limitsOf(port));
-    if (gate.enter()) {
-      this.#placed(state, gate);
-      return true;
-    }
+    if (!gate.enter()) return false;
+    this.#placed(state, gate);
+    return true;
+  }
+
+  /** Waits for a place: one of the callbacks runs, now or later. */
+  queue(state: Placed, port: number, row: number, onPlace: () => void, onRefused: (refusal: Refusal) => void): void {
+    const { gate } = this.#port(port, this.#deps.admission.limitsOf(port));
     const refuse = () => {
       state.dialing = undefined;
       this.#deps.metrics.shed(row);
@@ -103,7 +104,6 @@ export class InboundLimits {
     }, refuse);
     state.dialing = giveUp;
     if (giveUp === undefined) refuse();
-    return false;
   }
 
   #placed(state: Placed, gate: InFlightGate): void {

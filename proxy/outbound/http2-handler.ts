@@ -20,7 +20,8 @@ import type { OutboundDeps, ServeHttp2 } from "./outbound-state.ts";
 import { type Routed, routeRequest } from "./routing.ts";
 import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";
 import type { Entry } from "./service-table.ts";
-import { createTryState, type DialGate, type RequestProtocol, type Terms, Tries, type TryState } from "./tries.ts";
+import { type DialGate, type RequestProtocol, Tries } from "./tries.ts";
+import { createTryState, type Terms, type TryState } from "./try-state.ts";
 
 interface StreamState extends TryState {
   /** The last field says how many retries are left. */
@@ -90,11 +91,14 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
 
   #begin(request: Request, service: Service, terms: Terms, info: RequestInfo): StreamVerdict {
     const { state, fields } = request;
-    const { retriesLeft, deadlineMs, prefer } = info;
-    const client = service.spec.affinityMs > 0 ? request.remoteAddress : "";
+    const { wishes } = state;
+    wishes.retriesLeft = info.retriesLeft;
+    wishes.deadlineMs = info.deadlineMs;
+    wishes.prefer = info.prefer;
+    wishes.client = service.spec.affinityMs > 0 ? request.remoteAddress : "";
     // A tunnel may last as long as it likes.
     const held = info.protocol === "" ? terms : { timeouts: NO_TIMEOUTS, retry: terms.retry };
-    this.#tries.begin(request, service, { retriesLeft, deadlineMs, prefer, client }, held);
+    this.#tries.begin(request, service, held);
     state.counted = service.spec.kind !== "external";
     state.timed = state.deadlineAtMs < Number.POSITIVE_INFINITY;
     if (!state.counted) return "routed";

@@ -8,15 +8,8 @@ import type { Counter } from "../observe/metrics.ts";
 import { HTTP1 } from "../preface.ts";
 import type { MirrorTarget } from "../route/route-table.ts";
 import type { OutboundDeps } from "./outbound-state.ts";
-import {
-  createTryState,
-  type DialGate,
-  type OutboundRequest,
-  type RequestProtocol,
-  type Terms,
-  Tries,
-  type TryState,
-} from "./tries.ts";
+import { type DialGate, type OutboundRequest, type RequestProtocol, Tries } from "./tries.ts";
+import { createTryState, type Terms, type TryState } from "./try-state.ts";
 
 /** A request as it goes out. */
 export interface Original {
@@ -83,7 +76,7 @@ export class Mirrors implements RequestProtocol<MirroredRequest> {
         counter.value++;
       });
       this.#copies++;
-      this.#tries.begin(request, service, { retriesLeft: 0, deadlineMs: undefined, prefer: "", client: "" }, TERMS);
+      this.#tries.begin(request, service, TERMS);
       this.#tries.dispatch(request);
     }
   }

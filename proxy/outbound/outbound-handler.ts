@@ -24,7 +24,8 @@ import { Mirrors } from "./mirrors.ts";
 import type { OutboundDeps, OutboundState } from "./outbound-state.ts";
 import { type Routed, routeRequest } from "./routing.ts";
 import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";
-import { type DialGate, type RequestProtocol, type Terms, Tries } from "./tries.ts";
+import { type DialGate, type RequestProtocol, Tries } from "./tries.ts";
+import type { Terms } from "./try-state.ts";
 import { openTunnel } from "./tunnel.ts";
 
 type Connection = ServedRequest<OutboundState>;
@@ -110,17 +111,12 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
   #begin(connection: Connection, service: Service, terms: Terms, head: Head, b: Buffer): Verdict {
     const { rewrite } = this.#deps.engine;
     const { state } = connection;
-    this.#tries.begin(
-      connection,
-      service,
-      {
-        retriesLeft: retriesLeftOf(head, b),
-        deadlineMs: deadlineOf(head, b),
-        prefer: preferOf(head, b),
-        client: service.spec.affinityMs > 0 ? connection.stream.remoteAddress : "",
-      },
-      terms,
-    );
+    const { wishes } = state;
+    wishes.retriesLeft = retriesLeftOf(head, b);
+    wishes.deadlineMs = deadlineOf(head, b);
+    wishes.prefer = preferOf(head, b);
+    wishes.client = service.spec.affinityMs > 0 ? connection.stream.remoteAddress : "";
+    this.#tries.begin(connection, service, terms);
     if (service.spec.kind === "external") rewrite.added = NO_FIELDS;
     else rewrite.added = state.deadlineAtMs === Infinity ? RETRIES_LEFT_FIELD : DEADLINE_AND_RETRIES_FIELDS;
     state.addedBytes = rewrite.added.length;

@@ -5,7 +5,7 @@ import type { Interception } from "../interception.ts";
 import type { RoutePlan } from "../route/route-table.ts";
 import type { DialDeps } from "./dial.ts";
 import type { Entry, ServiceTable } from "./service-table.ts";
-import { createTryState, type TryState } from "./tries.ts";
+import { createTryState, type TryState } from "./try-state.ts";
 
 /** What the handler keeps per client connection. */
 export interface OutboundState extends TryState {

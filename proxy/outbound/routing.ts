@@ -8,7 +8,7 @@ import { choosePlan, type RoutePlan, type RouteTable } from "../route/route-tabl
 import { locationOf } from "../route/target-change.ts";
 import { awaitAnswer } from "./service-lookup.ts";
 import type { Entry, ServiceTable } from "./service-table.ts";
-import type { Terms } from "./tries.ts";
+import type { Terms } from "./try-state.ts";
 
 const HOST = word("host");
 

@@ -3,7 +3,6 @@
 import type { MeshError } from "../../core/errors.ts";
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import { WheelTimer } from "../../transport/timer-wheel.ts";
-import type { CancelConnect } from "../../transport/transport.ts";
 import type { Blame, Endpoint } from "../balance/endpoint.ts";
 import { peersOf } from "../balance/outlier.ts";
 import { observe } from "../balance/peak-ewma.ts";
@@ -13,7 +12,6 @@ import type { TryFailure } from "../http1/client-connection.ts";
 import type { Refusal } from "../http1/engine.ts";
 import type { PrefaceProtocol } from "../preface.ts";
 import { admit, fail, release, succeed } from "../resilience/breaker.ts";
-import { DEFAULT_RETRY, NO_TIMEOUTS, type RetryPolicy, type Timeouts } from "../resilience/request-policy.ts";
 import { deposit, withdraw } from "../resilience/retry-budget.ts";
 import {
   attemptsAfterPause,
@@ -26,102 +24,11 @@ import {
 } from "../resilience/retry-policy.ts";
 import { type DialDeps, dial } from "./dial.ts";
 import { overloaded, refusalFor, timedOut } from "./refusals.ts";
+import type { RequestTimers, Terms, TryState } from "./try-state.ts";
 
-/** What holds for a request: its rule's terms, or its service's. */
-export interface Terms {
-  readonly timeouts: Timeouts;
-  readonly retry: RetryPolicy;
-}
-
-/** What a request brings along. */
-export interface Wishes {
-  /** What earlier hops leave to it; undefined where they do not say. */
-  readonly retriesLeft: number | undefined;
-  /** The same of time, in ms. */
-  readonly deadlineMs: number | undefined;
-  /** Cluster that shall answer first; "" for the usual order. */
-  readonly prefer: string;
-  /** Who asks, for services that keep a client at one endpoint. */
-  readonly client: string;
-}
-
-const NO_TERMS: Terms = { timeouts: NO_TIMEOUTS, retry: DEFAULT_RETRY };
 /** For a connection to an endpoint that makes as many as it may. */
 const QUEUE_MS = 3_000;
 const MAX_RETRIES_LEFT = 9;
-
-/** Deadlines of a request. */
-export interface RequestTimers {
-  readonly request: WheelTimer;
-  /** Of a try, or of the wait for a connection. */
-  readonly try: WheelTimer;
-  readonly idle: WheelTimer;
-}
-
-/** What tries keep per request; reused from one request of a connection or stream slot to the next. */
-export interface TryState {
-  service: Service | undefined;
-  endpoint: Endpoint | undefined;
-  tried: Endpoint[];
-  attempts: number;
-  /** How often it has waited for somebody to take it. */
-  pauses: number;
-  /** Retries of what an app may have seen that are left to it, hops before this one included. */
-  retriesLeft: number;
-  /** Cluster that the app would have answer first; "" for the usual order. */
-  prefer: string;
-  /** Who asks, where its service keeps clients apart. */
-  client: string;
-  dialing: CancelConnect | undefined;
-  /** What `dialing` ends is the wait for a connection. */
-  queued: boolean;
-  tryStartMs: number;
-  /** Code of the answer that was turned down. */
-  refusal: string | undefined;
-  /** The answer's head has gone out. */
-  answering: boolean;
-  /** An answer was turned down, and what its repetition costs is paid. */
-  paid: boolean;
-  /** Retries so far that waited for their backoff. */
-  retries: number;
-  terms: Terms;
-  /** On the clock; Infinity: never. */
-  deadlineAtMs: number;
-  /** Made when first needed: most requests have no deadline. */
-  timers: RequestTimers | undefined;
-  /** Why the last dial failed. */
-  dialError: MeshError | undefined;
-  /** Of its metrics. */
-  row: number;
-  /** Of those of the rule that it matched; -1: none. */
-  routeRow: number;
-}
-
-export function createTryState(row: number): TryState {
-  return {
-    service: undefined,
-    endpoint: undefined,
-    tried: [],
-    attempts: 0,
-    pauses: 0,
-    retriesLeft: 0,
-    prefer: "",
-    client: "",
-    dialing: undefined,
-    queued: false,
-    tryStartMs: 0,
-    refusal: undefined,
-    answering: false,
-    paid: false,
-    retries: 0,
-    terms: NO_TERMS,
-    deadlineAtMs: Number.POSITIVE_INFINITY,
-    timers: undefined,
-    dialError: undefined,
-    row,
-    routeRow: -1,
-  };
-}
 
 /** A request as tries see it. */
 export interface OutboundRequest {
@@ -172,8 +79,9 @@ export class Tries<R extends OutboundRequest> {
   }
 
   /** A new request for `service`, under its terms or those of the rule that matched. */
-  begin(request: R, service: Service, wishes: Wishes, terms: Terms = service.terms): void {
+  begin(request: R, service: Service, terms: Terms): void {
     const { state } = request;
+    const { wishes } = state;
     const { timeouts, retry } = terms;
     state.service = service;
     if (state.tried.length > 0) state.tried.length = 0;
