@@ -32,6 +32,7 @@ import {
   readUint32,
   STREAM_CLOSED,
 } from "./frames.ts";
+import { HeaderBlock } from "./header-block.ts";
 import { HPACK_ERROR, HpackDecoder } from "./hpack/decoder.ts";
 import type { Field } from "./hpack/field.ts";
 import { shorten } from "./message.ts";
@@ -44,9 +45,6 @@ const CONNECTION_WINDOW = 16 * 1024 * 1024;
 const MAX_STREAM_WINDOW = 1024 * 1024;
 /** By how much all windows of a connection's streams together may have grown. */
 const MAX_GROWN = 4 * 1024 * 1024;
-/** Of a header block and frames that it is cut into. */
-const MAX_BLOCK_BYTES = 131_072;
-const MAX_CONTINUATIONS = 64;
 export const PING_DATA = Buffer.alloc(8);
 /** Frames are read wherever they are, so that bulk may come in larger reads. */
 const BULK_READ_BYTES = 262_144;
@@ -71,11 +69,7 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
   #recvWindow = FIRST_WINDOW_BYTES;
   #owed = 0;
   #grown = 0;
-  /** The header block that is under way. */
-  #blockId = 0;
-  #blockEnds = false;
-  #block: Buffer | undefined = undefined;
-  #blockFrames = 0;
+  readonly #block = new HeaderBlock();
   #heard = false;
   #pinged = false;
   #armedMs = 0;
@@ -134,7 +128,7 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
   }
 
   onFrame(type: number, flags: number, id: number, b: Buffer, from: number, to: number): void {
-    if (this.#blockId !== 0 && (type !== FRAME_CONTINUATION || id !== this.#blockId)) {
+    if (this.#block.id !== 0 && (type !== FRAME_CONTINUATION || id !== this.#block.id)) {
       this.fail(PROTOCOL_ERROR);
       return;
     }
@@ -202,33 +196,25 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
       this.onHeaderBlock(id, (flags & FLAG_END_STREAM) !== 0, b, start, end);
       return;
     }
-    this.#blockId = id;
-    this.#blockEnds = (flags & FLAG_END_STREAM) !== 0;
-    this.#block = Buffer.from(b.subarray(start, end));
-    this.#blockFrames = 0;
+    this.#block.begin(id, (flags & FLAG_END_STREAM) !== 0, b, start, end);
     this.arm(this.engine.base.limits.headMs);
   }
 
   #continueHeaders(flags: number, b: Buffer, from: number, to: number): void {
-    const begun = this.#block;
-    if (begun === undefined) {
+    const block = this.#block;
+    if (block.id === 0) {
       this.fail(PROTOCOL_ERROR);
       return;
     }
-    if (++this.#blockFrames > MAX_CONTINUATIONS || begun.length + to - from > MAX_BLOCK_BYTES) {
+    if (!block.append(b, from, to)) {
       this.fail(ENHANCE_YOUR_CALM);
       return;
     }
-    const block = Buffer.concat([begun, b.subarray(from, to)]);
-    if ((flags & FLAG_END_HEADERS) === 0) {
-      this.#block = block;
-      return;
-    }
-    const id = this.#blockId;
-    this.#blockId = 0;
-    this.#block = undefined;
+    if ((flags & FLAG_END_HEADERS) === 0) return;
+    const { id, ends } = block;
+    const whole = block.take();
     this.rearm();
-    this.onHeaderBlock(id, this.#blockEnds, block, 0, block.length);
+    this.onHeaderBlock(id, ends, whole, 0, whole.length);
   }
 
   /** Decodes a header block into `out`; false where the connection has failed. The list's verdict is in `listBytes`. */
@@ -337,7 +323,7 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
         return;
       }
     }
-    if (this.#blockId !== 0 || !this.settled) {
+    if (this.#block.id !== 0 || !this.settled) {
       this.fail(PROTOCOL_ERROR);
       return;
     }
@@ -498,7 +484,7 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
 
   /** Waits for whatever is to come next. */
   protected rearm(): void {
-    if (this.over || this.#blockId !== 0 || !this.settled) return;
+    if (this.over || this.#block.id !== 0 || !this.settled) return;
     this.arm(this.streams.size === 0 ? this.idleMs() : this.engine.limits.pingAfterMs);
   }
 
@@ -508,8 +494,8 @@ export abstract class Http2Connection extends Sender implements ByteStreamUser, 
       this.stream.destroy();
       return;
     }
-    if (!this.settled || this.#blockId !== 0) {
-      this.fail(this.#blockId !== 0 ? ENHANCE_YOUR_CALM : PROTOCOL_ERROR);
+    if (!this.settled || this.#block.id !== 0) {
+      this.fail(this.#block.id !== 0 ? ENHANCE_YOUR_CALM : PROTOCOL_ERROR);
       return;
     }
     if (this.streams.size === 0) {

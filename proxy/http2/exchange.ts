@@ -27,7 +27,6 @@ import {
   shorten,
 } from "./message.ts";
 import { grpcCutFields, grpcLostFields, grpcRefusalFields, refusalBody, refusalFields } from "./refusal-fields.ts";
-import type { Http2ServerConnection } from "./server-connection.ts";
 import { Stream, type StreamUser } from "./stream.ts";
 
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"]);
@@ -240,7 +239,7 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
   #takeTrailers(fields: Field[], end: boolean): void {
     const { up, down } = this;
     if (!end || readTrailers(fields) === -2 || down.contentLeft > 0) {
-      this.#server?.malformed(down);
+      down.connection?.malformed(down);
       return;
     }
     dropOurs(fields);
@@ -248,10 +247,6 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
       this.#heldTrailers = fields.slice();
     }
     if (up.open) up.connection?.sendHeaders(up, fields, true);
-  }
-
-  get #server(): Http2ServerConnection<S> | undefined {
-    return this.down.connection as Http2ServerConnection<S> | undefined;
   }
 
   // --- the answer

@@ -1,4 +1,3 @@
-import type { Http2Connection } from "./connection.ts";
 import type { Field } from "./hpack/field.ts";
 
 /** Of a connection and of each stream, where nobody says otherwise (RFC 9113 section 6.9.2). */
@@ -19,6 +18,25 @@ export interface StreamUser {
   onClosed(stream: Stream): void;
 }
 
+/** What the users of a stream ask of the connection that carries it. */
+export interface StreamConnection {
+  readonly remoteAddress: string;
+  /** Headers or trailers, after what waits; `end`: nothing more follows. */
+  sendHeaders(stream: Stream, fields: Field[], end: boolean): void;
+  sendData(stream: Stream, b: Buffer, start: number, end: number, last: boolean): void;
+  /** Ends a stream that nobody wants any more. */
+  cancel(stream: Stream): void;
+  /** Ends a stream from this side, at once, or after what waits on it. */
+  reset(stream: Stream, code: number): void;
+  resetAfterQueue(stream: Stream, code: number): void;
+  /** Resets a stream on which the peer broke the rules, and tells its user. */
+  malformed(stream: Stream, code?: number): void;
+  /** `bytes` that came have been passed on or dropped: the peer may send as many more. */
+  credit(stream: Stream, bytes: number): void;
+  /** Nothing that came is kept any more. */
+  settle(stream: Stream): void;
+}
+
 const NOTHING = Buffer.alloc(0);
 const LEAST_QUEUE_BYTES = 16_384;
 
@@ -28,7 +46,7 @@ export class Stream {
   other: Stream;
   id = 0;
   /** Kept after the close, for bytes that are still to be credited. */
-  connection: Http2Connection | undefined = undefined;
+  connection: StreamConnection | undefined = undefined;
   open = false;
   sentEnd = false;
   receivedEnd = false;
@@ -59,7 +77,7 @@ export class Stream {
   }
 
   /** Begins as stream `id` of `connection`. */
-  begin(connection: Http2Connection, id: number, sendWindow: number): void {
+  begin(connection: StreamConnection, id: number, sendWindow: number): void {
     this.id = id;
     this.connection = connection;
     this.open = true;
