@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { connect } from "node:net";
-import { NEXT, REQUESTS, type RequestCase } from "./corpus/http1-requests.ts";
+import { NEXT, REQUESTS, type RequestCase } from "./support/corpus/http1-requests.ts";
 import { type Peer, type PeerName, peerInstalled, startPeer } from "./support/http1-peers.ts";
 import { Wire } from "./support/http1-wire.ts";
 import { Llhttp } from "./support/llhttp.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { NEXT, REQUESTS, type RequestCase } from "../../test/corpus/http1-requests.ts";
-import { verdictPage } from "../../test/corpus/verdict-page.ts";
+import { NEXT, REQUESTS, type RequestCase } from "../../test/support/corpus/http1-requests.ts";
+import { verdictPage } from "../../test/support/corpus/verdict-page.ts";
 import { Wire } from "../../test/support/http1-wire.ts";
 
 /** Past every limit in time. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { NEXT, REQUESTS } from "../../test/corpus/http1-requests.ts";
+import { NEXT, REQUESTS } from "../../test/support/corpus/http1-requests.ts";
 import { Wire } from "../../test/support/http1-wire.ts";
 import { Llhttp, type ReadMessage, summary } from "../../test/support/llhttp.ts";
 

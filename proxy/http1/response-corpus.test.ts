@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { RESPONSES, type ResponseCase } from "../../test/corpus/http1-responses.ts";
+import { RESPONSES, type ResponseCase } from "../../test/support/corpus/http1-responses.ts";
 import { Wire } from "../../test/support/http1-wire.ts";
 import { Llhttp } from "../../test/support/llhttp.ts";
 

@@ -62,7 +62,7 @@ export function verdictPage(): string {
   const responses = RESPONSES.map((c) => ({ ...c, says: responseVerdict(c.verdict) }));
   return `# What HTTP/1 messages are answered
 
-Rendered from \`test/corpus\` by \`node scripts/http1-verdicts.mjs\`; a test fails while it is stale. Each case is sent
+Rendered from \`test/support/corpus\` by \`node scripts/http1-verdicts.mjs\`; a test fails while it is stale. Each case is sent
 whole, cut in two at every octet, octet by octet, and with another request right behind it: same verdict, same octets
 passed on. What is passed on is read back with llhttp (Node), HAProxy and nginx, which must see the same requests.
 
