@@ -200,22 +200,22 @@ export class Service {
     const nowMs = clock.nowMs();
     const { affinityMs } = this.spec;
     const session = affinityMs > 0 ? this.#affinity.session(client, affinityMs, nowMs) : undefined;
-    return this.#chooseFor(session, tried, elsewhere, prefer, nowMs);
-  }
-
-  #chooseFor(
-    session: Session | undefined,
-    tried: readonly Endpoint[],
-    elsewhere: boolean,
-    prefer: string,
-    nowMs: number,
-  ): Endpoint | undefined {
     const groups = prefer === "" ? this.#groups : preferring(this.#groups, prefer);
     const first = groups[0];
     if (first === undefined) return undefined;
     // Nearly always: nothing failed yet, and the first group is whole.
     const whole = tried.length === 0 && allWell(first) && (first.cluster === "" || this.#cap(first, nowMs) >= 1);
     if (whole) return this.#pick(first.near.length > 0 ? first.near : first.ready, session, nowMs);
+    return this.#chooseAmong(groups, session, tried, elsewhere, nowMs);
+  }
+
+  #chooseAmong(
+    groups: readonly Group[],
+    session: Session | undefined,
+    tried: readonly Endpoint[],
+    elsewhere: boolean,
+    nowMs: number,
+  ): Endpoint | undefined {
     const usable = (endpoint: Endpoint) => admits(endpoint.breaker, nowMs) && !tried.includes(endpoint);
     const avoid = elsewhere ? new Set(tried.map((endpoint) => endpoint.group)) : undefined;
     const able = groups.map((group) => group.ready.filter(usable));
@@ -227,7 +227,7 @@ export class Service {
       }),
     );
     let picked = pickGroup(shareOut(health), this.#uniform(session));
-    if (picked < 0 && avoid !== undefined) return this.#chooseFor(session, tried, false, prefer, nowMs);
+    if (picked < 0 && avoid !== undefined) return this.#chooseAmong(groups, session, tried, false, nowMs);
     if (picked < 0) picked = this.#lastResort(groups, tried, health);
     const group = groups[picked];
     if (group === undefined) return undefined;

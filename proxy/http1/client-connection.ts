@@ -85,6 +85,8 @@ export class ClientConnection implements ByteStreamUser {
   /** Exchanges begun; over 1 means that the other end may have closed it just now. */
   uses = 0;
   idleSinceMs = 0;
+  /** The pool's: between exchanges. */
+  idling = false;
   /** Serves no new exchange from then on. */
   retireAtMs = Number.POSITIVE_INFINITY;
   /** The server's own limit on idling (Keep-Alive: timeout), less a second. */

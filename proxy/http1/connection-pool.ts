@@ -29,7 +29,9 @@ export class ConnectionPool implements ConnectionOwner {
   readonly #clock: Clock;
   readonly #carrier: PoolCarrier | undefined;
   readonly #idle: ClientConnection[] = [];
-  readonly #busy = new Set<ClientConnection>();
+  /** Open ones; busy are those that do not idle. */
+  readonly #open = new Set<ClientConnection>();
+  #busy = 0;
   #closed = false;
   #dials = 0;
   #waiting: (() => void)[] = [];
@@ -51,12 +53,12 @@ export class ConnectionPool implements ConnectionOwner {
   }
 
   get busy(): number {
-    return this.#busy.size;
+    return this.#busy;
   }
 
   /** Whether another connection may be made now. */
   get mayDial(): boolean {
-    return (this.#dials < MAX_DIALS && this.#busy.size + this.#dials < MAX_CONNECTIONS) || this.#closed;
+    return (this.#dials < MAX_DIALS && this.#busy + this.#dials < MAX_CONNECTIONS) || this.#closed;
   }
 
   /** No more may wait. */
@@ -87,7 +89,11 @@ export class ConnectionPool implements ConnectionOwner {
 
   /** After the current callback, so that nobody is served in the middle of another's exchange. */
   #wakeSoon(): void {
-    if (this.#wakeDue || this.#waiting.length === 0) return;
+    if (!this.#wakeDue && this.#waiting.length > 0) this.#wake();
+  }
+
+  /** Apart from the question whether: a closure here would cost every release. */
+  #wake(): void {
     this.#wakeDue = true;
     queueMicrotask(() => {
       this.#wakeDue = false;
@@ -100,7 +106,8 @@ export class ConnectionPool implements ConnectionOwner {
   add(connection: ClientConnection): void {
     if (this.maxAgeMs > 0)
       connection.retireAtMs = this.#clock.nowMs() + this.maxAgeMs * (1 - AGE_JITTER * this.#random());
-    this.#busy.add(connection);
+    this.#open.add(connection);
+    this.#busy++;
   }
 
   /** An idle connection, now busy; undefined where none is fresh enough. */
@@ -113,7 +120,8 @@ export class ConnectionPool implements ConnectionOwner {
         connection.drop();
         continue;
       }
-      this.#busy.add(connection);
+      connection.idling = false;
+      this.#busy++;
       return connection;
     }
   }
@@ -126,21 +134,23 @@ export class ConnectionPool implements ConnectionOwner {
 
   /** Takes a connection back after an exchange. */
   release(connection: ClientConnection): void {
-    this.#busy.delete(connection);
     connection.idleSinceMs = this.#clock.nowMs();
     const retires = connection.idleSinceMs >= connection.retireAtMs || connection.stream.retiring === true;
     if (this.#closed || this.#idle.length >= MAX_IDLE || retires) {
       connection.drop();
-      this.#wakeSoon();
       return;
     }
+    this.#busy--;
+    connection.idling = true;
     this.#idle.push(connection);
     this.#wakeSoon();
   }
 
   /** Forgets a connection that is closed or was taken away. */
   gone(connection: ClientConnection): void {
-    if (this.#busy.delete(connection)) {
+    if (!this.#open.delete(connection)) return;
+    if (!connection.idling) {
+      this.#busy--;
       this.#wakeSoon();
       return;
     }
@@ -172,7 +182,7 @@ export class ConnectionPool implements ConnectionOwner {
   abandonBusy(): void {
     this.#carrier?.retire();
     this.dropIdle();
-    for (const connection of [...this.#busy]) connection.abandon();
+    for (const connection of [...this.#open]) if (!connection.idling) connection.abandon();
   }
 
   /** The endpoint is gone: idle connections close now, busy ones after their exchange. */
@@ -186,7 +196,7 @@ export class ConnectionPool implements ConnectionOwner {
   /** Drops everything. */
   destroy(): void {
     this.close();
-    for (const connection of [...this.#busy]) connection.drop();
+    for (const connection of [...this.#open]) connection.drop();
     this.#carrier?.destroy();
   }
 }

@@ -19,11 +19,13 @@ import {
 import { same } from "../http1/syntax.ts";
 import { HTTP1 } from "../preface.ts";
 import { Http1View } from "../route/http1-view.ts";
+import type { RouteTable } from "../route/route-table.ts";
 import { changedTarget } from "../route/target-change.ts";
 import { Mirrors } from "./mirrors.ts";
 import type { OutboundDeps, OutboundState } from "./outbound-state.ts";
 import { type Routed, routeRequest } from "./routing.ts";
 import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";
+import type { Entry } from "./service-table.ts";
 import { type DialGate, type RequestProtocol, Tries } from "./tries.ts";
 import type { Terms } from "./try-state.ts";
 import { openTunnel } from "./tunnel.ts";
@@ -86,7 +88,7 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
     const entry = known ?? lookUp(services, fixed ?? b.toString("latin1", start, end), port);
     if ("status" in entry) return entry;
     const { service } = entry;
-    if (service === undefined) return awaitAnswer(services, entry, () => connection.again()) ?? "wait";
+    if (service === undefined) return this.#await(connection, entry);
     if (!named) state.host = Buffer.from(b.subarray(start, end));
     if (absolute) rewrite.host = state.host;
     state.entry = entry;
@@ -97,12 +99,22 @@ export class OutboundHandler implements RequestHandler<OutboundState>, RequestPr
       return "tunnel";
     }
     if (service.routes === undefined) return this.#begin(connection, service, service.terms, head, b);
+    return this.#routeBy(service.routes, connection, entry, service, head, b);
+  }
+
+  #await(connection: Connection, entry: Entry): Verdict {
+    return awaitAnswer(this.#deps.services, entry, () => connection.again()) ?? "wait";
+  }
+
+  #routeBy(rules: RouteTable, connection: Connection, entry: Entry, service: Service, head: Head, b: Buffer): Verdict {
+    const { state } = connection;
+    const { rewrite } = this.#deps.engine;
     const view = this.#view.look(head, b, rewrite.targetStart, rewrite.targetEnd);
     const onRoute = (row: number) => {
       state.routeRow = row;
     };
     const again = () => connection.again();
-    const routed = routeRequest(this.#deps, entry, service, service.routes, view, onRoute, again);
+    const routed = routeRequest(this.#deps, entry, service, rules, view, onRoute, again);
     if (routed === "wait" || "status" in routed) return routed;
     this.#apply(connection, routed, head, b);
     return this.#begin(connection, routed.service, routed.terms, head, b);

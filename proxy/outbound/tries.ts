@@ -195,6 +195,12 @@ export class Tries<R extends OutboundRequest> {
     const { tryMs } = state.terms.timeouts;
     if (tryMs > 0) this.#arm(this.#timers(request).try, tryMs);
     if (this.#protocol.reuse(request, endpoint)) return;
+    this.#connect(request, service, endpoint);
+  }
+
+  /** Apart from `dispatch`, which nearly always finds a connection: closures here would cost it. */
+  #connect(request: R, service: Service, endpoint: Endpoint): void {
+    const { state } = request;
     const gate = this.#protocol.gate(endpoint);
     if (gate.mayDial) this.#dial(request, service, endpoint, gate);
     else if (gate.full) {
@@ -204,7 +210,7 @@ export class Tries<R extends OutboundRequest> {
     } else {
       state.dialing = gate.wait(() => this.#chooseAgain(request));
       state.queued = true;
-      if (tryMs <= 0) this.#arm(this.#timers(request).try, QUEUE_MS);
+      if (state.terms.timeouts.tryMs <= 0) this.#arm(this.#timers(request).try, QUEUE_MS);
     }
   }
 
