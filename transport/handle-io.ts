@@ -9,10 +9,14 @@ const CACHED_VIEW_BYTES = 8_192;
 const BULK_BYTES = 262_144;
 const POOLED_BULK_BUFFERS = 64;
 
-/** Views of the start of one buffer, one per length. */
+/** Slots for views that do not begin at the start; the same few come again and again. */
+const RANGE_SLOTS = 1_024;
+
+/** Views of one buffer: of its start one per length, of other parts the ones that were asked for last. */
 class Views {
   readonly #buffer: Buffer;
   readonly #byLength: (Buffer | undefined)[] = [];
+  readonly #ranges: (Buffer | undefined)[] = [];
 
   constructor(buffer: Buffer) {
     this.#buffer = buffer;
@@ -24,6 +28,19 @@ class Views {
     if (known !== undefined) return known;
     const view = this.#buffer.subarray(0, length);
     this.#byLength[length] = view;
+    return view;
+  }
+
+  range(start: number, end: number): Buffer {
+    if (start === 0) return this.of(end);
+    const length = end - start;
+    if (length > CACHED_VIEW_BYTES) return this.#buffer.subarray(start, end);
+    const slot = (start * 31 + length) & (RANGE_SLOTS - 1);
+    const known = this.#ranges[slot];
+    if (known !== undefined && known.length === length && known.byteOffset === this.#buffer.byteOffset + start)
+      return known;
+    const view = this.#buffer.subarray(start, end);
+    this.#ranges[slot] = view;
     return view;
   }
 }

@@ -13,6 +13,7 @@ const TLS_WINDOW_BYTES = 65_536;
 const BULK_FLOOR_BYTES = 16_384;
 const BULK_PATIENCE = 16;
 const FIRST_WAITING_BYTES = 4_096;
+const LOOP_BYTES = 192;
 
 /** Of `readStart` on a TLS handle, which reads since its handshake. */
 const ALREADY_READING = -constants.errno.EALREADY;
@@ -308,10 +309,8 @@ export class HandleStream implements ByteStream {
 
   #view(buffer: Buffer, start: number, end: number): Buffer {
     const io = this.#io;
-    if (start === 0) {
-      if (buffer === io.readBuffer) return io.readViews.of(end);
-      if (buffer === io.scratch) return io.scratchViews.of(end);
-    }
+    if (buffer === io.readBuffer) return io.readViews.range(start, end);
+    if (start === 0 && buffer === io.scratch) return io.scratchViews.of(end);
     return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end);
   }
 
@@ -331,12 +330,14 @@ export class HandleStream implements ByteStream {
       }
       return;
     }
-    const view = this.#view(buffer, start, end);
     if (length > io.scratch.length) {
-      this.#send(Buffer.from(view), 0);
+      this.#send(Buffer.from(this.#view(buffer, start, end)), 0);
       return;
     }
-    io.scratch.set(view, 0);
+    const { scratch } = io;
+    // For a head the loop costs what the view alone would.
+    if (length <= LOOP_BYTES) for (let i = 0; i < length; i++) scratch[i] = buffer[start + i] as number;
+    else scratch.set(this.#view(buffer, start, end), 0);
     this.#send(io.scratchViews.of(length), length);
   }
 

@@ -45,6 +45,11 @@ export class HandleTransport implements Transport {
     return this.#io.scratch;
   }
 
+  viewOf(buffer: Buffer, start: number, end: number): Buffer {
+    const io = this.#io;
+    return buffer === io.readBuffer ? io.readViews.range(start, end) : buffer.subarray(start, end);
+  }
+
   async listenTcp(options: ListenTcpOptions, onStream: (stream: ByteStream) => ByteStreamUser): Promise<Listener> {
     const { tcp, pipe } = this.#io.binding;
     const unix = "path" in options;

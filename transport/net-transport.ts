@@ -42,6 +42,10 @@ export class NetTransport implements Transport {
     this.#handshakes = new TlsHandshakes(options.wheel);
   }
 
+  viewOf(buffer: Buffer, start: number, end: number): Buffer {
+    return buffer.subarray(start, end);
+  }
+
   listenTcp(options: ListenTcpOptions, onStream: (stream: ByteStream) => ByteStreamUser): Promise<Listener> {
     const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
     if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;

@@ -98,6 +98,8 @@ export interface Transport {
    * another buffer after each write, so take it anew for each message and keep nothing in it.
    */
   readonly scratch: Buffer;
+  /** Bytes `start` to `end` of a buffer that `onRead` was called with, to be copied from before it returns. */
+  viewOf(buffer: Buffer, start: number, end: number): Buffer;
   /** @throws MeshError PORT_IN_USE */
   listenTcp(options: ListenTcpOptions, onStream: (stream: ByteStream) => ByteStreamUser): Promise<Listener>;
   /** `onStream` runs after handshake and `verify`. @throws MeshError PORT_IN_USE */

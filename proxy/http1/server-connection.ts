@@ -17,7 +17,7 @@ import {
   parseRequestHead,
   TRACE,
 } from "./head.ts";
-import { type Persistence, put, writeResponseHead } from "./head-writer.ts";
+import { type Persistence, writeResponseHead } from "./head-writer.ts";
 import { HeldRequest } from "./held-request.ts";
 import { linger } from "./linger.ts";
 import { PartialHead } from "./partial-head.ts";
@@ -389,13 +389,17 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     // An answer that overtakes its request leaves bytes of the request behind: no other can follow.
     if (framing === "close" || !this.#body.done || this.#engine.draining) this.#closing = true;
     const how: Persistence = this.#closing ? "close" : this.minor === 0 ? "keep10" : "keep";
-    const scratch = this.#engine.transport.scratch;
+    const { transport } = this.#engine;
+    const { scratch } = transport;
     const lines = this.#handler.amend(this, head, b);
     let o = writeResponseHead(head, b, scratch, 0, how, this.#handler.trusted(this), lines);
     this.replayable = false;
     this.#held.release();
     const together = o + bodyEnd - headEnd <= scratch.length;
-    if (together) o = put(scratch, o, b, headEnd, bodyEnd);
+    if (together && bodyEnd > headEnd) {
+      scratch.set(transport.viewOf(b, headEnd, bodyEnd), o);
+      o += bodyEnd - headEnd;
+    }
     let flowing = this.#say(scratch, 0, o);
     if (!together) flowing = this.#say(b, headEnd, bodyEnd) && flowing;
     if (bodyEnd > headEnd) this.#handler.bytes(this, false, bodyEnd - headEnd);

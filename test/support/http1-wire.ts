@@ -245,7 +245,8 @@ export class Wire {
   ) {
     const { clock } = this;
     const wheel = new TimerWheel(clock, silentLog);
-    const transport = { adapter: "handle", wheel, scratch: SCRATCH } as unknown as Transport;
+    const viewOf = (buffer: Buffer, start: number, end: number) => buffer.subarray(start, end);
+    const transport = { adapter: "handle", wheel, scratch: SCRATCH, viewOf } as unknown as Transport;
     this.engine = { ...ENGINE, clock, transport, limits: { ...DEFAULT_LIMITS, ...limits }, connections: new Set() };
     this.handler = new Handler(this.engine, () => {
       const stream = new FakeStream();
