@@ -8,7 +8,11 @@ setUp({
   "redis-server": { from: "redis-server", without: "the tests of the Redis registry are skipped" },
   dig: { from: "bind9-dnsutils", without: "the tests that ask DNS with dig are skipped" },
   curl: { from: "curl", without: "the tests that call with curl are skipped" },
+  h2load: { from: "nghttp2-client", without: "the tests of HTTP/2 with nghttp2's client are skipped" },
+  haproxy: { from: "haproxy", without: "the comparison of HTTP/1 with haproxy is skipped" },
   ip: { from: "iproute2", without: "the tests in network namespaces are skipped" },
+  nghttpd: { from: "nghttp2-server", without: "the tests of HTTP/2 with nghttp2's server are skipped" },
+  nginx: { from: "nginx-light", without: "the comparison of HTTP/1 with nginx is skipped" },
   nft: { from: "nftables", without: "the tests in network namespaces are skipped" },
   openssl: { from: "openssl", without: "the tests with a foreign CA are skipped" },
 });

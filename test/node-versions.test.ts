@@ -11,7 +11,7 @@ const SPECS = ["transport/byte-stream.test.ts", "transport/transport.test.ts", "
  * Of 24 an earlier one: Node 24.21 and 26.8 hide from a server what a client has sent besides its leaf
  * (nodejs/node issue 65579), so that no chain can be verified and every client is refused.
  */
-const VERSIONS = ["20", "22", "24.9.0"];
+const VERSIONS = ["20", "22", "24.20.0"];
 const OWN = process.versions.node.split(".")[0];
 
 describe("byte streams and a proxy on other versions of Node", function () {

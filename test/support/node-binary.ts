@@ -6,7 +6,7 @@ import { run } from "./commands.ts";
 const FETCH_MS = 60_000;
 
 /**
- * The `node` binary of a version ("22", "24.9.0"), from npm's `node-<platform>-<arch>` package, which carries it without scripts.
+ * The `node` binary of a version ("22", "24.20.0"), from npm's `node-<platform>-<arch>` package, which carries it without scripts.
  * Fetched once, into node_modules/.cache. Undefined, with the reason logged, where npm does not give it.
  */
 export async function nodeBinary(version: string): Promise<string | undefined> {
