@@ -61,6 +61,7 @@ const CODES = {
   PROXY_RATE_LIMITED: "the caller sends more requests than its rate allows",
   PROXY_OVERLOADED: "too many connections or requests",
   INTERCEPTION: "connections cannot be intercepted here",
+  NODE_UNSUITABLE: "this version of Node cannot run the mesh",
   TLS_HANDSHAKE: "the TLS handshake failed",
   STREAM_CLOSED: "the connection is closed",
   STREAM_REFUSED: "the other proxy took no more; nothing of the request was delivered",

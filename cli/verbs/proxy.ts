@@ -6,6 +6,7 @@ import { systemClock } from "../../core/clock.ts";
 import { PORTS } from "../../core/defaults.ts";
 import { asMeshError, errorText, MeshError } from "../../core/errors.ts";
 import { defaultTrustDomain, parseTrustDomain } from "../../core/identity.ts";
+import { checkNodeTls } from "../../identity/node-tls-check.ts";
 import type { ProxyDeps, RunningProxy } from "../../proxy/start-proxy.ts";
 import type { WorkloadOptions } from "../../proxy/workload-proxy.ts";
 import { processLog } from "../process-log.ts";
@@ -107,6 +108,7 @@ async function runProxy(options: ProxyVerbOptions, { env, signal }: VerbContext)
   const life = new AbortController();
   setMaxListeners(0, life.signal);
   const deps = { clock: systemClock, random: Math.random, log, signal: life.signal };
+  await checkNodeTls(systemClock.wallMs());
   const proxy = await (options.workloads === undefined
     ? runSidecar(options, deps)
     : runNode(options, options.workloads, deps));

@@ -8,6 +8,7 @@ import { PORTS } from "../../core/defaults.ts";
 import { MeshError } from "../../core/errors.ts";
 import { defaultTrustDomain, parseTrustDomain } from "../../core/identity.ts";
 import { parseClusterName } from "../../core/mirror-name.ts";
+import { checkNodeTls } from "../../identity/node-tls-check.ts";
 import { type AdminServer, startAdminServer } from "../admin-server.ts";
 import { accessCluster } from "../cluster-access.ts";
 import { processLog } from "../process-log.ts";
@@ -91,6 +92,7 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
       `Cannot serve ${roles.join(", ")} alone with the embedded registry: the roles meet in it. Name all roles, or a Redis with --registry.`,
     );
   }
+  await checkNodeTls(systemClock.wallMs());
   const access = await accessCluster(options, env);
   const cluster = parseClusterName(options.cluster ?? access.context);
   const log = processLog(roles.length === ROLES.length ? "serve" : roles.join("-"), env).child({ cluster });
