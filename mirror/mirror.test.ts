@@ -184,8 +184,10 @@ describe("startMirror", () => {
     assert.equal(kube.writes().length, writes);
     kube.unseed(SERVICES, "web-v2", "shop");
     await parents("BackendNotFound");
-    const broken = await stored(LOCAL_ROUTES, "shop", "web");
-    assert.equal(broken?.service.producer[0]?.rule.backends[1]?.authority, "");
+    await eventually(async () => {
+      const broken = await stored(LOCAL_ROUTES, "shop", "web");
+      return broken?.service.producer[0]?.rule.backends[1]?.authority === "" ? true : undefined;
+    });
     kube.unseed(HTTP_ROUTES, "canary", "shop");
     assert.equal(await eventually(async () => ((await stored(LOCAL_ROUTES, "shop", "web")) ? undefined : true)), true);
   });
