@@ -30,7 +30,7 @@ export const MUX_LIMITS: MuxLimits = {
   streams: 256,
   windowBytes: 32_768,
   maxWindowBytes: 1_048_576,
-  growthBytes: 16 * 1_048_576,
+  growthBytes: 8 * 1_048_576,
   heldBytes: 64 * 1_048_576,
   maxPendingBytes: 4 * 1_048_576,
   pingMs: 5_000,
