@@ -1,5 +1,6 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Random } from "../../core/random.ts";
+import { DialQueue } from "../dial-queue.ts";
 import type { ClientConnection, ConnectionOwner } from "./client-connection.ts";
 
 const MAX_IDLE = 100;
@@ -11,8 +12,6 @@ const IDLE_MS = 60_000;
 const MAX_DIALS = 8;
 /** To one endpoint, of one protocol; an app with more under way at once has its own troubles. */
 const MAX_CONNECTIONS = 4_096;
-/** Requests that wait for one of them. */
-const MAX_WAITING = 4_096;
 /** Share of its greatest age by which a connection may retire early, so that not all do at once. */
 const AGE_JITTER = 0.2;
 
@@ -33,9 +32,9 @@ export class ConnectionPool implements ConnectionOwner {
   readonly #open = new Set<ClientConnection>();
   #busy = 0;
   #closed = false;
-  #dials = 0;
-  #waiting: (() => void)[] = [];
-  #wakeDue = false;
+  readonly #queue = new DialQueue((): number => {
+    return this.#closed ? this.#queue.waiting : this.#idle.length + MAX_DIALS - this.#queue.dials;
+  });
   readonly #random: Random;
   /** Connections made from now on serve no new exchange after so long; 0: no limit. */
   maxAgeMs = 0;
@@ -58,48 +57,23 @@ export class ConnectionPool implements ConnectionOwner {
 
   /** Whether another connection may be made now. */
   get mayDial(): boolean {
-    return (this.#dials < MAX_DIALS && this.#busy + this.#dials < MAX_CONNECTIONS) || this.#closed;
+    const { dials } = this.#queue;
+    return (dials < MAX_DIALS && this.#busy + dials < MAX_CONNECTIONS) || this.#closed;
   }
 
   /** No more may wait. */
   get full(): boolean {
-    return this.#waiting.length >= MAX_WAITING;
+    return this.#queue.full;
   }
 
   /** A connection is being made; the returned function says, once, that it is made or will not be. */
   dialBegins(): () => void {
-    this.#dials++;
-    let open = true;
-    return () => {
-      if (!open) return;
-      open = false;
-      this.#dials--;
-      this.#wakeSoon();
-    };
+    return this.#queue.begins();
   }
 
   /** Calls `again` once when a connection may be had or made; the returned function gives up waiting. */
   wait(again: () => void): () => void {
-    this.#waiting.push(again);
-    return () => {
-      const index = this.#waiting.indexOf(again);
-      if (index >= 0) this.#waiting.splice(index, 1);
-    };
-  }
-
-  /** After the current callback, so that nobody is served in the middle of another's exchange. */
-  #wakeSoon(): void {
-    if (!this.#wakeDue && this.#waiting.length > 0) this.#wake();
-  }
-
-  /** Apart from the question whether: a closure here would cost every release. */
-  #wake(): void {
-    this.#wakeDue = true;
-    queueMicrotask(() => {
-      this.#wakeDue = false;
-      const count = this.#closed ? this.#waiting.length : this.#idle.length + MAX_DIALS - this.#dials;
-      for (const again of this.#waiting.splice(0, count)) again();
-    });
+    return this.#queue.wait(again);
   }
 
   /** A new connection, about to serve an exchange. */
@@ -143,7 +117,7 @@ export class ConnectionPool implements ConnectionOwner {
     this.#busy--;
     connection.idling = true;
     this.#idle.push(connection);
-    this.#wakeSoon();
+    this.#queue.wakeSoon();
   }
 
   /** Forgets a connection that is closed or was taken away. */
@@ -151,7 +125,7 @@ export class ConnectionPool implements ConnectionOwner {
     if (!this.#open.delete(connection)) return;
     if (!connection.idling) {
       this.#busy--;
-      this.#wakeSoon();
+      this.#queue.wakeSoon();
       return;
     }
     const index = this.#idle.indexOf(connection);
@@ -190,7 +164,7 @@ export class ConnectionPool implements ConnectionOwner {
     this.#closed = true;
     this.#carrier?.close();
     this.dropIdle();
-    this.#wakeSoon();
+    this.#queue.wakeSoon();
   }
 
   /** Drops everything. */

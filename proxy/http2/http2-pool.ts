@@ -1,20 +1,22 @@
+import { DialQueue } from "../dial-queue.ts";
 import type { Http2ClientConnection, Http2Owner } from "./client-connection.ts";
 
 /** Connections that are being made to one endpoint at a time; a handshake serves many requests. */
 const MAX_DIALS = 8;
 /** Requests that wait for one connection before another one is made. */
 const WAITING_PER_DIAL = 100;
-/** Requests that wait at all. */
-const MAX_WAITING = 4_096;
 
 /** HTTP/2 connections to one endpoint. As few as the endpoint's limit on streams allows: the busier, the cheaper. */
 export class Http2Pool implements Http2Owner {
   readonly #connections: Http2ClientConnection[] = [];
   /** Of connections; 0: no limit but their own. */
   maxAgeMs = 0;
-  #dials = 0;
-  #waiting: (() => void)[] = [];
-  #wakeDue = false;
+  readonly #queue = new DialQueue((): number => {
+    if (this.#closed) return this.#queue.waiting;
+    const room = this.#connections.reduce((sum, connection) => sum + connection.room, 0);
+    // With nobody dialling, one that finds no room dials for the others.
+    return room + (this.#queue.dials === 0 ? 1 : 0);
+  });
   #closed = false;
 
   get connections(): number {
@@ -34,34 +36,24 @@ export class Http2Pool implements Http2Owner {
 
   /** Whether another connection may be made now. */
   get mayDial(): boolean {
-    if (this.#dials === 0 || this.#closed) return true;
-    return this.#dials < MAX_DIALS && this.#waiting.length >= WAITING_PER_DIAL * this.#dials;
+    const { dials, waiting } = this.#queue;
+    if (dials === 0 || this.#closed) return true;
+    return dials < MAX_DIALS && waiting >= WAITING_PER_DIAL * dials;
   }
 
   /** No more may wait. */
   get full(): boolean {
-    return this.#waiting.length >= MAX_WAITING;
+    return this.#queue.full;
   }
 
   /** A connection is being made; the returned function says, once, that it is made or will not be. */
   dialBegins(): () => void {
-    this.#dials++;
-    let open = true;
-    return () => {
-      if (!open) return;
-      open = false;
-      this.#dials--;
-      this.#wakeSoon();
-    };
+    return this.#queue.begins();
   }
 
   /** Calls `again` once when a connection may be had or made; the returned function gives up waiting. */
   wait(again: () => void): () => void {
-    this.#waiting.push(again);
-    return () => {
-      const index = this.#waiting.indexOf(again);
-      if (index >= 0) this.#waiting.splice(index, 1);
-    };
+    return this.#queue.wait(again);
   }
 
   add(connection: Http2ClientConnection): void {
@@ -69,26 +61,13 @@ export class Http2Pool implements Http2Owner {
   }
 
   roomy(): void {
-    if (this.#waiting.length > 0) this.#wakeSoon();
+    this.#queue.wakeSoon();
   }
 
   gone(connection: Http2ClientConnection): void {
     const index = this.#connections.indexOf(connection);
     if (index >= 0) this.#connections.splice(index, 1);
-    this.#wakeSoon();
-  }
-
-  /** After the current callback, so that nobody is served in the middle of another's exchange. */
-  #wakeSoon(): void {
-    if (this.#wakeDue || this.#waiting.length === 0) return;
-    this.#wakeDue = true;
-    queueMicrotask(() => {
-      this.#wakeDue = false;
-      const room = this.#connections.reduce((sum, connection) => sum + connection.room, 0);
-      // With nobody dialling, one that finds no room dials for the others.
-      const count = this.#closed ? this.#waiting.length : room + (this.#dials === 0 ? 1 : 0);
-      for (const again of this.#waiting.splice(0, count)) again();
-    });
+    this.#queue.wakeSoon();
   }
 
   /** Takes connections out of use that are too old; they end with their last stream. */
@@ -107,13 +86,13 @@ export class Http2Pool implements Http2Owner {
   close(): void {
     this.#closed = true;
     for (const connection of [...this.#connections]) connection.retire();
-    this.#wakeSoon();
+    this.#queue.wakeSoon();
   }
 
   /** Drops everything. */
   destroy(): void {
     this.#closed = true;
     for (const connection of [...this.#connections]) connection.destroy();
-    this.#wakeSoon();
+    this.#queue.wakeSoon();
   }
 }
