@@ -1,3 +1,4 @@
+import type { FailoverPolicy } from "../core/failover.ts";
 import type { TrustDomain } from "../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../core/link.ts";
 import type { RetrySettings, RouteRule, ServiceRoutes, TimeoutSettings } from "../core/route.ts";
@@ -28,6 +29,8 @@ export interface Catalog {
   link(cluster: string): LinkState | undefined;
   /** Rules for the names of this service, by the name under which it is called here: a mirror's are its own. */
   routes(key: ServiceKey): ServiceRoutes | undefined;
+  /** How the traffic of its clusterset name is shared, where somebody says so. */
+  failover(key: ServiceKey): FailoverPolicy | undefined;
   /** What a mirror's or a clusterset name's address stands for. */
   virtualAddress(address: string): VirtualAddress | undefined;
   /** The services that have an endpoint with this address, in its canonical form. */
@@ -64,6 +67,13 @@ export interface Group {
   readonly trustDomain: TrustDomain;
   readonly endpoints: readonly GroupEndpoint[];
   readonly gateways: readonly { readonly host: string; readonly port: number }[];
+  /** Groups of one level share its traffic. */
+  readonly level: number;
+  /** Among those of its level; 0: by number of endpoints. */
+  readonly weight: number;
+  /** Of all that the service has there; 0: `endpoints` are all. */
+  readonly total: number;
+  readonly readyTotal: number;
 }
 
 export interface GroupEndpoint {

@@ -168,7 +168,11 @@ export class DiscoveryService {
   }
 
   #linkStates(): WatchResponse {
-    const links = this.#catalog.links().map(({ cluster, health, ramp }) => ({ cluster, health: HEALTH[health], ramp }));
+    const links = this.#catalog.links().map(({ cluster, health, ramp, drained = 0, stale = false }) => ({
+      ...{ cluster, health: HEALTH[health], ramp, drained, stale },
+    }));
+    const drained = this.#catalog.ownDrained;
+    if (drained > 0) links.push({ cluster: "", health: HEALTH.alive, ramp: 1, drained, stale: false });
     return { links: { links } };
   }
 

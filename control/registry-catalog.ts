@@ -1,4 +1,5 @@
 import { canonicalAddress } from "../core/address.ts";
+import type { FailoverPolicy } from "../core/failover.ts";
 import type { TrustDomain } from "../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../core/link.ts";
 import { mirrorName } from "../core/mirror-name.ts";
@@ -13,7 +14,9 @@ import {
 } from "../core/service.ts";
 import type { RegistryView } from "../registry/registry-view.ts";
 import {
+  LOCAL_DRAINS,
   LOCAL_ENDPOINTS,
+  LOCAL_FAILOVER,
   LOCAL_ROUTES,
   LOCAL_SERVICES,
   LOCAL_VIPS,
@@ -80,6 +83,7 @@ export class RegistryCatalog implements Catalog {
           services.add(`${first}/${second}`);
           break;
         case "local/route":
+        case "local/failover":
           services.add(`${first}/${second}`);
           break;
         case "local/vip":
@@ -110,6 +114,7 @@ export class RegistryCatalog implements Catalog {
           clusters.add(first);
           break;
         }
+        case "local/drain":
         case "peer/link":
           links = true;
           break;
@@ -164,6 +169,15 @@ export class RegistryCatalog implements Catalog {
 
   routes(key: ServiceKey): ServiceRoutes | undefined {
     return this.#view.get(LOCAL_ROUTES, key);
+  }
+
+  failover(key: ServiceKey): FailoverPolicy | undefined {
+    return this.#view.get(LOCAL_FAILOVER, key);
+  }
+
+  /** Share of our own cluster's traffic that is to go elsewhere, 0 to 1. */
+  get ownDrained(): number {
+    return this.#view.get(LOCAL_DRAINS, this.cluster)?.share ?? 0;
   }
 
   virtualAddress(address: string): VirtualAddress | undefined {
@@ -242,6 +256,8 @@ export const CATALOG_KINDS: readonly StateKind<unknown>[] = [
   LOCAL_ENDPOINTS,
   LOCAL_ROUTES,
   LOCAL_VIPS,
+  LOCAL_FAILOVER,
+  LOCAL_DRAINS,
   PEER_SERVICES,
   PEER_ENDPOINTS,
   PEER_GATEWAYS,

@@ -87,6 +87,7 @@ function catalog(
     link: () => undefined,
     servicesAt: (address) => (address === "127.20.1.1" ? ["shop/web" as ServiceKey] : []),
     routes: () => undefined,
+    failover: () => undefined,
     virtualAddress: () => undefined,
     serviceByClusterIp: (address) => (address === "127.20.128.9" ? ("shop/web" as ServiceKey) : undefined),
     ...extra,

@@ -1,4 +1,5 @@
 import { canonicalAddress } from "../core/address.ts";
+import { failoverPlaces } from "../core/failover.ts";
 import type { RouteRule, RouteSet } from "../core/route.ts";
 import {
   type LocalEndpoint,
@@ -14,6 +15,8 @@ import type { Catalog, Group, GroupEndpoint, Resolution } from "./catalog.ts";
 
 const NOT_FOUND: Resolution = { kind: "notFound" };
 const EXTERNAL: Resolution = { kind: "external" };
+/** What a group is without others beside it, and with all of its endpoints at hand. */
+const ALONE = { level: 0, weight: 0, total: 0, readyTotal: 0 } as const;
 
 /** What `target` is now to a client in namespace `client`. Never throws: what is unknown is `notFound`. */
 export function resolve(target: Target, catalog: Catalog, client: string): Resolution {
@@ -59,7 +62,10 @@ function resolveService(key: ServiceKey, port: number, catalog: Catalog, client:
   return service(owner, found, false, groups, rulesOf(catalog.routes(key)?.service, port, client));
 }
 
-/** Own cluster first, then peers by round trip, then by name (KEP-1645: only what is exported takes part). */
+/**
+ * As its FailoverPolicy says; without one the own cluster first, then peers by round trip, then by name (KEP-1645: only
+ * what is exported takes part).
+ */
 function resolveClusterset(key: ServiceKey, port: number, catalog: Catalog, client: string): Resolution {
   const local = catalog.localService(key);
   const localPort = local?.export?.clusterset === true ? portOf(local.ports, port) : undefined;
@@ -67,13 +73,25 @@ function resolveClusterset(key: ServiceKey, port: number, catalog: Catalog, clie
     .remoteServices(key)
     .filter((remote) => remote.clusterset && portOf(remote.ports, port) !== undefined)
     .sort((a, b) => rtt(a.cluster, catalog) - rtt(b.cluster, catalog) || (a.cluster < b.cluster ? -1 : 1));
-  const groups = remotes.map((remote) => remoteGroup(remote, port, catalog));
-  if (local !== undefined && localPort !== undefined) groups.unshift(localGroup(key, port, catalog));
+  const near = remotes.map((remote) => remoteGroup(remote, port, catalog));
+  if (local !== undefined && localPort !== undefined) near.unshift(localGroup(key, port, catalog));
+  const groups = placed(near, key, catalog);
   const [first] = remotes;
   const owner = localPort !== undefined ? local : first;
   const ownerPort = localPort ?? (first === undefined ? undefined : portOf(first.ports, port));
   if (owner === undefined || ownerPort === undefined) return NOT_FOUND;
   return service(owner, ownerPort, true, groups, rulesOf(catalog.routes(key)?.clusterset, port, client));
+}
+
+/** `groups`, which come nearest first, as the policy of the service wants them. */
+function placed(groups: readonly Group[], key: ServiceKey, catalog: Catalog): Group[] {
+  const byCluster = new Map(groups.map((group) => [group.cluster === "" ? catalog.cluster : group.cluster, group]));
+  return failoverPlaces(catalog.failover(key), [...byCluster.keys()], catalog.cluster).flatMap(
+    ({ cluster, level, weight }) => {
+      const group = byCluster.get(cluster);
+      return group === undefined ? [] : [{ ...group, level, weight }];
+    },
+  );
 }
 
 /** A Service's address, a mirror's, a clusterset name's, or a Pod's, to which routes and settings do not apply. */
@@ -100,6 +118,7 @@ function resolveAddress(address: string, port: number, catalog: Catalog, client:
         trustDomain: catalog.trustDomain,
         gateways: [],
         endpoints: [localEndpoint(endpoint, port)],
+        ...ALONE,
       };
       const { namespace, name } = local;
       return service({ namespace, name }, found, false, [group], []);
@@ -152,7 +171,7 @@ function localGroup(key: ServiceKey, port: number, catalog: Catalog): Group {
     const target = endpoint.ports[String(port)];
     if (target !== undefined) endpoints.push(localEndpoint(endpoint, target));
   }
-  return { cluster: "", trustDomain: catalog.trustDomain, endpoints, gateways: [] };
+  return { cluster: "", trustDomain: catalog.trustDomain, endpoints, gateways: [], ...ALONE };
 }
 
 function localEndpoint(endpoint: LocalEndpoint, target: number): GroupEndpoint {
@@ -172,12 +191,11 @@ function remoteGroup(remote: RemoteService, port: number, catalog: Catalog): Gro
   const { cluster } = remote;
   const trustDomain = catalog.trustDomainOf(cluster);
   // Without the peer's bundle nothing of it can be verified, so there is nothing to offer.
-  if (trustDomain === undefined) return { cluster, trustDomain: catalog.trustDomain, endpoints: [], gateways: [] };
+  if (trustDomain === undefined)
+    return { cluster, trustDomain: catalog.trustDomain, endpoints: [], gateways: [], ...ALONE };
+  const remotes = catalog.remoteEndpoints(cluster, serviceKey(remote.namespace, remote.name));
   const endpoints: GroupEndpoint[] = [];
-  for (const { id, ready, identity, zone, routes } of catalog.remoteEndpoints(
-    cluster,
-    serviceKey(remote.namespace, remote.name),
-  )?.endpoints ?? []) {
+  for (const { id, ready, identity, zone, routes } of remotes?.endpoints ?? []) {
     const route = routes.find((r) => r.servicePort === port);
     if (route === undefined) continue;
     endpoints.push({
@@ -192,7 +210,8 @@ function remoteGroup(remote: RemoteService, port: number, catalog: Catalog): Gro
     });
   }
   const gateways = catalog.gateways(cluster).map(({ host, relayPort }) => ({ host, port: relayPort }));
-  return { cluster, trustDomain, endpoints, gateways };
+  const { total, ready: readyTotal } = remotes?.counts ?? { total: 0, ready: 0 };
+  return { cluster, trustDomain, endpoints, gateways, level: 0, weight: 0, total, readyTotal };
 }
 
 function portOf(ports: readonly ServicePort[], port: number): ServicePort | undefined {

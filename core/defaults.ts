@@ -94,6 +94,13 @@ export const HEALTH = {
   deadAfterMissed: 5,
   recoverAfterInRow: 5,
   rampMs: 10_000,
+  /** A link that dies again soon after it came back stays down this long, then twice as long each time. */
+  holdMs: 2_000,
+  maxHoldMs: 60_000,
+  /** For each such time that it stays up, one death is forgotten. */
+  forgiveMs: 30_000,
+  /** The lease on what a peer exported: a link that is dead for longer is called stale. Nothing is deleted. */
+  staleAfterMs: 300_000,
 } as const;
 
 export const LEASE_TTL_MS = 10_000;

@@ -22,6 +22,10 @@ export interface LinkState {
   readonly rttMs: number;
   /** Last reason for not being active, for people. */
   readonly reason: string;
+  /** Share of its traffic that the peer, or somebody here, wants to go elsewhere, 0 to 1; absent: none. */
+  readonly drained?: number;
+  /** Dead for longer than the lease on what the peer exported: kept, and tried last of all. */
+  readonly stale?: boolean;
   /** Names of peers' updates that were refused: "<CODE>: …". */
   readonly refused: readonly string[];
 }

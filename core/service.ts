@@ -131,4 +131,6 @@ export interface RemoteEndpoints {
   readonly namespace: string;
   readonly name: string;
   readonly endpoints: readonly RemoteEndpoint[];
+  /** Of all that the service has, where `endpoints` is but a part of them. */
+  readonly counts?: { readonly total: number; readonly ready: number };
 }

@@ -22,6 +22,7 @@ import {
   stateKey,
 } from "../registry/state.ts";
 import type { RegistryStore } from "../registry/store.ts";
+import { Evacuations } from "./federation/evacuations.ts";
 import { listenFederation } from "./federation/federation-server.ts";
 import { federationAuthority } from "./federation/gateway-address.ts";
 import { JoinServer } from "./federation/join-server.ts";
@@ -100,6 +101,9 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
   const writer = new RegistryWriter({ store, lease: "gateway", holder, clock, random, log });
   // The registry may be away for now: peers are let in and told what is known all the same.
   view.start(signal).catch(() => {});
+  const evacuations = new Evacuations({ cluster, kube, writer, clock, log });
+  // A cluster whose definitions or roles are of an earlier version has none: nothing waits for them.
+  evacuations.start(signal).catch(() => {});
   const links = kube.informer<Link>(LINKS);
   const secrets = kube.informer<Secret>(SECRETS, { namespace: SYSTEM_NAMESPACE });
 
@@ -117,6 +121,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
   const undo: (() => Promise<unknown>)[] = [];
   const close = async () => {
     for (const step of undo.splice(0).reverse()) await step();
+    evacuations.close();
     abort.abort();
     await Promise.all([writer.ended, view.ended]);
     stop();
@@ -166,6 +171,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
           links,
           secrets,
           trust,
+          evacuations,
         },
         // Rises with each start; a peer's clock plays no part in it.
         epoch: BigInt(Math.trunc(clock.wallMs())),

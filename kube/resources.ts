@@ -23,6 +23,8 @@ export const CUSTOM_RESOURCE_DEFINITIONS = type(
 );
 export const SERVICE_EXPORTS = type("multicluster.x-k8s.io", "v1alpha1", "ServiceExport", "serviceexports");
 export const SERVICE_IMPORTS = type("multicluster.x-k8s.io", "v1alpha1", "ServiceImport", "serviceimports");
+export const FAILOVER_POLICIES = type("causeway.dev", "v1alpha1", "FailoverPolicy", "failoverpolicies");
+export const EVACUATIONS = type("causeway.dev", "v1alpha1", "Evacuation", "evacuations", false);
 export const LINKS = type("causeway.dev", "v1alpha1", "Link", "links", false);
 
 export interface Condition {
@@ -166,6 +168,30 @@ export interface Link extends KubeObject {
     services?: number;
     rttMs?: number;
     conditions?: Condition[];
+  };
+}
+
+/** How the traffic of the clusterset name of the Service of its own name and namespace is shared among clusters. */
+export interface FailoverPolicyObject extends KubeObject {
+  spec: {
+    mode: string;
+    prefer?: string[];
+    weights?: Record<string, number>;
+  };
+  status?: { observedGeneration?: number; conditions?: Condition[] };
+}
+
+/** A cluster, by its name, that is to be given no traffic of federated names. */
+export interface Evacuation extends KubeObject {
+  spec?: {
+    /** False: its traffic is to come back, and then the object goes. */
+    evacuate?: boolean;
+    /** Within this time, in steps; "30s" where absent. */
+    over?: string;
+    /** When it was asked for; where absent, the object's creation. */
+    since?: string;
+    /** Share that was drained then, 0 to 1. */
+    from?: number;
   };
 }
 

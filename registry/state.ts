@@ -1,3 +1,4 @@
+import type { FailoverPolicy } from "../core/failover.ts";
 import { parseTrustDomain } from "../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../core/link.ts";
 import type { ServiceRoutes } from "../core/route.ts";
@@ -6,7 +7,8 @@ import type { TrustBundle } from "../core/trust-bundle.ts";
 
 /**
  * A kind of state: where it is kept and what it holds. Mirror owns `local/service`, `local/endpoints`,
- * `local/route` and `local/vip`, control owns `local/bundle`, gateway owns `local/gateway` and all of `peer/`.
+ * `local/route`, `local/vip` and `local/failover`, control owns `local/bundle`, gateway owns `local/gateway`,
+ * `local/drain` and all of `peer/`.
  */
 export interface StateKind<T> {
   readonly prefix: string;
@@ -63,6 +65,10 @@ export const LOCAL_ENDPOINTS: StateKind<LocalEndpoints> = json("local/endpoints/
 export const LOCAL_ROUTES: StateKind<ServiceRoutes> = json("local/route/");
 /** `local/vip/<ip>`: what an address of ours stands for that is no Service's of this cluster itself. */
 export const LOCAL_VIPS: StateKind<VirtualAddress> = json("local/vip/");
+/** `local/failover/<namespace>/<service>`: what a FailoverPolicy says of its clusterset name. */
+export const LOCAL_FAILOVER: StateKind<FailoverPolicy> = json("local/failover/");
+/** `local/drain/<cluster>`: share of our own traffic that is to go elsewhere while we are evacuated. */
+export const LOCAL_DRAINS: StateKind<{ readonly share: number }> = json("local/drain/");
 /** `local/bundle/<trust domain>` */
 export const LOCAL_BUNDLE: StateKind<TrustBundle> = bundles("local/bundle/");
 /** `local/gateway/<replica>`: our own gateways as peers should reach them. */

@@ -1,7 +1,13 @@
 import { createHash } from "node:crypto";
 import type { Identity } from "../../core/identity.ts";
 import { routeName } from "../../core/route-name.ts";
-import type { LocalEndpoint, LocalEndpoints, LocalService, RemoteEndpoint } from "../../core/service.ts";
+import type {
+  LocalEndpoint,
+  LocalEndpoints,
+  LocalService,
+  RemoteEndpoint,
+  RemoteEndpoints,
+} from "../../core/service.ts";
 import { LIMITS } from "./limits.ts";
 
 /** What names the routes of one link. */
@@ -26,11 +32,22 @@ export function exportedEndpoints(
   all: LocalEndpoints | undefined,
   limit: number = LIMITS.endpointsPerService,
 ): MeshedEndpoint[] {
-  const meshed = (all?.endpoints ?? []).filter((e): e is MeshedEndpoint => e.identity !== undefined && e.proxyPort > 0);
+  const meshed = meshedEndpoints(all);
   if (meshed.length <= limit) return meshed;
   const ranked = meshed.map((endpoint) => ({ endpoint, rank: rank(endpoint.id) }));
   ranked.sort((a, b) => Number(b.endpoint.ready) - Number(a.endpoint.ready) || (a.rank < b.rank ? -1 : 1));
   return ranked.slice(0, limit).map(({ endpoint }) => endpoint);
+}
+
+/** What a service has in all, where more than the `exported` ones could take a peer's requests. */
+export function endpointCounts(all: LocalEndpoints | undefined, exported: number): RemoteEndpoints["counts"] {
+  const meshed = meshedEndpoints(all);
+  if (meshed.length <= exported) return undefined;
+  return { total: meshed.length, ready: meshed.filter(({ ready }) => ready).length };
+}
+
+function meshedEndpoints(all: LocalEndpoints | undefined): MeshedEndpoint[] {
+  return (all?.endpoints ?? []).filter((e): e is MeshedEndpoint => e.identity !== undefined && e.proxyPort > 0);
 }
 
 /** An endpoint as a peer sees it: no address, a route per port of the service. */

@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { ManualClock } from "../../core/clock.ts";
 import { HEALTH } from "../../core/defaults.ts";
 import type { LinkState } from "../../core/link.ts";
-import { forgiveStall, type HealthState, initialHealth, nextDecisionMs, onHeartbeat, onTime } from "./link-health.ts";
+import {
+  forgiveStall,
+  type HealthState,
+  holdMs,
+  initialHealth,
+  nextDecisionMs,
+  onHeartbeat,
+  onTime,
+} from "./link-health.ts";
 import { LinkMonitor } from "./link-monitor.ts";
 
 /** Lets time pass to `untilMs`, deciding whenever a decision is due, and names each state with its time. */
@@ -57,6 +65,39 @@ describe("link health", () => {
     assert.deepEqual(pass(state, 60_000).seen.at(-1), "6400 dead 0");
   });
 
+  it("holds a link that flaps each second down longer each time, within bounds, and forgives it once it stays up", () => {
+    let state = alive;
+    let nowMs = 1_000;
+    const downs: number[] = [];
+    let diedMs = 0;
+    // A second of heartbeats, a second of silence, for ten minutes.
+    for (let tick = 0; tick < 3_000; tick++, nowMs += 200) {
+      const before = state.health;
+      if (Math.floor(nowMs / 1_000) % 2 === 0) state = onHeartbeat(state, nowMs, HEALTH);
+      state = onTime(state, nowMs, HEALTH);
+      if (state.health === "dead" && before !== "dead") diedMs = nowMs;
+      if (before === "dead" && state.health === "recovering") downs.push(nowMs - diedMs);
+    }
+    assert.ok(downs.length >= 4 && downs.length < 20, downs.join());
+    for (let i = 1; i < downs.length; i++)
+      assert.ok((downs[i] ?? 0) >= Math.min(60_000, downs[i - 1] ?? 0), downs.join());
+    assert.ok((downs.at(-1) ?? 0) >= 30_000 && (downs.at(-1) ?? 0) < 70_000, downs.join());
+    // Up for ten minutes, then lost once: held down no longer than at the first time.
+    for (let i = 0; i < 3_600; i++, nowMs += 200) state = onTime(onHeartbeat(state, nowMs, HEALTH), nowMs, HEALTH);
+    assert.equal(state.health, "alive");
+    state = pass(state, nowMs + 2_000).state;
+    assert.equal(holdMs(state, HEALTH), 0);
+  });
+
+  it("calls a dead link stale once the lease is over, until it comes back", () => {
+    let { state } = pass(alive, 301_999);
+    assert.deepEqual([state.health, state.stale], ["dead", false]);
+    state = pass(state, 302_000).state;
+    assert.deepEqual([state.health, state.stale], ["dead", true]);
+    for (let i = 0; i < 5; i++) state = onHeartbeat(state, 400_000 + i * 200, HEALTH);
+    assert.deepEqual([state.health, state.stale], ["recovering", false]);
+  });
+
   it("keeps what the registry says through a restart until the grace is over", () => {
     assert.equal(initialHealth(0, 6_000, "alive").health, "alive");
     assert.equal(initialHealth(0, 6_000, "dead").health, "dead");
@@ -74,7 +115,7 @@ describe("LinkMonitor", () => {
   it("publishes changes only, and a dead link within a second of its last heartbeat", async () => {
     const clock = new ManualClock();
     const published: LinkState[] = [];
-    const facts = () => ({ agreed: true, reason: "" });
+    const facts = () => ({ agreed: true, reason: "", evacuated: 0 });
     const publish = (state: LinkState) => published.push(state);
     const monitor = new LinkMonitor({ cluster: "east", settings: HEALTH, clock, before: undefined, facts, publish });
     await clock.advance(60_000);
@@ -95,6 +136,35 @@ describe("LinkMonitor", () => {
     assert.equal(monitor.health, "dead");
     await clock.advance(60_000);
     assert.equal(published.length, 4);
+    await clock.advance(300_000);
+    assert.deepEqual([published.length, published.at(-1)?.stale], [5, true]);
+    assert.match(published.at(-1)?.reason ?? "", /stale, and kept/);
+    monitor.close();
+  });
+
+  it("tells what the peer's heartbeats and our own evacuation drain, whichever is more", () => {
+    const published: LinkState[] = [];
+    let evacuated = 0;
+    const monitor = new LinkMonitor({
+      cluster: "east",
+      settings: HEALTH,
+      clock: new ManualClock(),
+      before: undefined,
+      facts: () => ({ agreed: true, reason: "", evacuated }),
+      publish: (state) => published.push(state),
+    });
+    monitor.start();
+    monitor.heartbeat();
+    monitor.drained(0.5);
+    evacuated = 0.25;
+    monitor.changed();
+    evacuated = 1;
+    monitor.changed();
+    for (const share of [Number.NaN, 7, -1]) monitor.drained(share);
+    evacuated = 0;
+    monitor.changed();
+    const seen = published.map(({ drained }) => drained);
+    assert.deepEqual(seen, [undefined, undefined, 0.5, 1, undefined]);
     monitor.close();
   });
 });

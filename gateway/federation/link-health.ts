@@ -17,6 +17,12 @@ export interface HealthState {
   readonly inRow: number;
   /** Share of traffic, 0 to 1, in tenths while it rises. */
   readonly ramp: number;
+  /** Deaths that are not forgiven yet. */
+  readonly deaths: number;
+  /** When it last came back, or first came. */
+  readonly upMs: number;
+  /** Dead for longer than the lease on what the peer exported. */
+  readonly stale: boolean;
 }
 
 /**
@@ -25,7 +31,27 @@ export interface HealthState {
  */
 export function initialHealth(nowMs: number, graceMs: number, before: LinkHealth = "unknown"): HealthState {
   const health = before === "suspect" || before === "recovering" ? "alive" : before;
-  return { health, sinceMs: nowMs, lastMs: nowMs + graceMs, inRow: 0, ramp: health === "dead" ? 0 : 1 };
+  const ramp = health === "dead" ? 0 : 1;
+  return { health, sinceMs: nowMs, lastMs: nowMs + graceMs, inRow: 0, ramp, deaths: 0, upMs: nowMs, stale: false };
+}
+
+/**
+ * How long a link stays dead however well its heartbeats come: nothing after a first death, then longer each time, so
+ * that traffic does not follow a link that flaps (BGP's route flap damping, RFC 2439, in its simplest form).
+ */
+export function holdMs({ deaths }: HealthState, settings: HealthSettings): number {
+  return deaths < 2 ? 0 : Math.min(settings.maxHoldMs, settings.holdMs * 2 ** Math.min(deaths - 2, 30));
+}
+
+function die(state: HealthState, nowMs: number, settings: HealthSettings): HealthState {
+  const forgiven = settings.forgiveMs <= 0 ? state.deaths : Math.floor((nowMs - state.upMs) / settings.forgiveMs);
+  const deaths = Math.max(0, state.deaths - Math.max(0, forgiven)) + 1;
+  return enter({ ...state, inRow: 0, deaths }, "dead", nowMs, 0);
+}
+
+/** The link takes traffic again. */
+function comeUp(state: HealthState, health: "alive" | "recovering", nowMs: number, ramp: number): HealthState {
+  return enter({ ...state, upMs: nowMs, stale: false }, health, nowMs, ramp);
 }
 
 function enter(state: HealthState, health: LinkHealth, nowMs: number, ramp: number): HealthState {
@@ -38,10 +64,12 @@ export function onHeartbeat(state: HealthState, nowMs: number, settings: HealthS
   const next: HealthState = { ...state, lastMs: nowMs, inRow: gap ? 1 : state.inRow + 1 };
   switch (state.health) {
     case "unknown":
+      return comeUp(next, "alive", nowMs, 1);
     case "suspect":
       return enter(next, "alive", nowMs, 1);
     case "dead":
-      return next.inRow >= settings.recoverAfterInRow ? enter(next, "recovering", nowMs, 1 / RAMP_STEPS) : next;
+      if (next.inRow < settings.recoverAfterInRow || nowMs - state.sinceMs < holdMs(state, settings)) return next;
+      return comeUp(next, "recovering", nowMs, 1 / RAMP_STEPS);
     case "alive":
     case "recovering":
       return next;
@@ -58,20 +86,23 @@ export function onTime(state: HealthState, nowMs: number, settings: HealthSettin
   switch (state.health) {
     case "unknown":
     case "suspect":
-      return silentMs >= deadMs ? enter({ ...state, inRow: 0 }, "dead", nowMs, 0) : state;
+      return silentMs >= deadMs ? die(state, nowMs, settings) : state;
     case "alive":
-      if (silentMs >= deadMs) return enter({ ...state, inRow: 0 }, "dead", nowMs, 0);
+      if (silentMs >= deadMs) return die(state, nowMs, settings);
       return silentMs >= suspectMs ? enter(state, "suspect", nowMs, 1) : state;
     case "recovering": {
       // Not proven yet: a gap that would only cast suspicion on a healthy link ends the attempt.
-      if (silentMs >= suspectMs) return enter({ ...state, inRow: 0 }, "dead", nowMs, 0);
+      if (silentMs >= suspectMs) return die(state, nowMs, settings);
       const passed = settings.rampMs <= 0 ? 1 : (nowMs - state.sinceMs) / settings.rampMs;
       if (passed >= 1) return enter(state, "alive", nowMs, 1);
       const ramp = Math.floor(passed * RAMP_STEPS + 1) / RAMP_STEPS;
       return ramp === state.ramp ? state : { ...state, ramp };
     }
-    case "dead":
-      return silentMs >= suspectMs && state.inRow > 0 ? { ...state, inRow: 0 } : state;
+    case "dead": {
+      const inRow = silentMs >= suspectMs ? 0 : state.inRow;
+      const stale = state.stale || nowMs - state.sinceMs >= settings.staleAfterMs;
+      return inRow === state.inRow && stale === state.stale ? state : { ...state, inRow, stale };
+    }
     default:
       return state.health satisfies never;
   }
@@ -90,7 +121,7 @@ export function nextDecisionMs(state: HealthState, settings: HealthSettings): nu
     case "recovering":
       return Math.min(suspectAt, state.sinceMs + Math.round(state.ramp * RAMP_STEPS) * (settings.rampMs / RAMP_STEPS));
     case "dead":
-      return undefined;
+      return state.stale ? undefined : state.sinceMs + settings.staleAfterMs;
     default:
       return state.health satisfies never;
   }

@@ -5,6 +5,7 @@ import {
   forgiveStall,
   type HealthSettings,
   type HealthState,
+  holdMs,
   initialHealth,
   nextDecisionMs,
   onHeartbeat,
@@ -24,6 +25,8 @@ export interface LinkFacts {
   /** Both sides agree on what is shared. */
   readonly agreed: boolean;
   readonly reason: string;
+  /** Share of the peer's traffic that somebody here wants to go elsewhere. */
+  readonly evacuated: number;
 }
 
 /** Watches one link's heartbeats and says what proxies are to know of it, each time that changes. */
@@ -36,6 +39,7 @@ export class LinkMonitor {
   readonly #refused = new Map<string, string>();
   #health: HealthState;
   #sinceMs: number;
+  #peerDrained = 0;
   #rttMs = 0;
   #toldRttMs = 0;
   #toldRttAtMs = 0;
@@ -60,6 +64,7 @@ export class LinkMonitor {
     this.#health = initialHealth(Infinity, 0, options.before?.health);
     this.#sinceMs = options.before?.sinceMs ?? this.#clock.wallMs();
     this.#rttMs = this.#toldRttMs = options.before?.rttMs ?? 0;
+    this.#peerDrained = options.before?.drained ?? 0;
   }
 
   /** From now on heartbeats are expected; once, later calls change nothing. */
@@ -76,11 +81,12 @@ export class LinkMonitor {
   }
 
   get state(): LinkState {
-    const { health, ramp } = this.#health;
-    const { agreed, reason } = this.#facts();
+    const { health, ramp, stale } = this.#health;
+    const { agreed, reason, evacuated } = this.#facts();
     const active = agreed && (health === "alive" || health === "recovering");
     const refused = [...this.#refused.values()].slice(0, LIMITS.refusals);
-    const told = active ? "" : health === "dead" && reason === "" ? "no heartbeat" : reason;
+    const told = active ? "" : health === "dead" ? this.#deadReason(reason) : reason;
+    const drained = Math.max(evacuated, this.#peerDrained);
     return {
       cluster: this.#cluster,
       health,
@@ -89,8 +95,25 @@ export class LinkMonitor {
       sinceMs: this.#sinceMs,
       rttMs: this.#toldRttMs,
       reason: told,
+      ...(drained > 0 ? { drained } : {}),
+      ...(stale ? { stale } : {}),
       refused,
     };
+  }
+
+  #deadReason(reason: string): string {
+    const holdS = holdMs(this.#health, this.#settings) / 1_000;
+    const held = holdS > 0 ? `lost ${this.#health.deaths} times of late: held down for at least ${holdS} s` : "";
+    const lease = this.#health.stale ? "its endpoints are stale, and kept" : "";
+    return [reason === "" ? "no heartbeat" : reason, held, lease].filter((text) => text !== "").join("; ");
+  }
+
+  /** The peer's heartbeats say which share of its traffic it wants to go elsewhere. */
+  drained(share: number): void {
+    const known = Number.isFinite(share) ? Math.min(1, Math.max(0, share)) : 0;
+    if (known === this.#peerDrained) return;
+    this.#peerDrained = known;
+    this.changed();
   }
 
   heartbeat(): void {

@@ -13,6 +13,7 @@ import type { KubeClient } from "../../kube/client.ts";
 import { LINKS, type Link, SECRETS } from "../../kube/resources.ts";
 import { PEER_LINKS, stateKey } from "../../registry/state.ts";
 import type { RegistryStore } from "../../registry/store.ts";
+import type { Evacuations } from "./evacuations.ts";
 import { federationAuthority } from "./gateway-address.ts";
 import { isTerminal, joinPeer } from "./join-client.ts";
 import { joinSecretName, parseJoinToken } from "./join-token.ts";
@@ -51,6 +52,7 @@ export interface LinkRunnerDeps {
   readonly advertise: GatewayAddress;
   readonly gateways: () => readonly GatewayAddress[];
   readonly health: HealthSettings;
+  readonly evacuations: Evacuations;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -117,7 +119,11 @@ export class LinkRunner {
       settings: deps.health,
       clock: deps.clock,
       before,
-      facts: () => ({ agreed: this.#session?.agreed ?? false, reason: this.#session?.doubt ?? this.#reason }),
+      facts: () => ({
+        agreed: this.#session?.agreed ?? false,
+        reason: this.#session?.doubt ?? this.#reason,
+        evacuated: deps.evacuations.share(this.name),
+      }),
       publish: (state) => {
         if (this.#record.joined !== undefined && !this.#deleting) {
           this.#log.info("link state", {
@@ -132,7 +138,13 @@ export class LinkRunner {
       },
     });
     if (record.joined !== undefined) this.#onJoined(record.joined);
-    this.#unwatch = deps.state.onChange((change) => this.#onLocalChange(change));
+    const unwatch = [
+      deps.state.onChange((change) => this.#onLocalChange(change)),
+      deps.evacuations.onChange(() => this.#monitor.changed()),
+    ];
+    this.#unwatch = () => {
+      for (const stop of unwatch) stop();
+    };
     const loops = [this.#joinLoop(), this.#streamLoop(), this.#statusLoop(), this.#unlinkLoop()];
     this.#tasks = loops.map((loop) =>
       loop.catch((error: unknown) => this.#log.error("link loop ended", { reason: errorText(error) })),
@@ -310,7 +322,7 @@ export class LinkRunner {
 
   /** Runs one stream to its end. */
   async #run(pipe: SyncPipe): Promise<(SessionEnd & { greeted: boolean }) | undefined> {
-    const { own, clock, epoch, state, advertise, health } = this.#deps;
+    const { own, clock, epoch, state, advertise, health, evacuations } = this.#deps;
     const peer = { cluster: this.name, trustDomain: this.#trustDomain };
     const exports = peerExports({
       state,
@@ -335,6 +347,7 @@ export class LinkRunner {
       sources: exports,
       sink: this.#imports,
       heartbeatMs: health.heartbeatMs,
+      drained: () => evacuations.share(own.cluster),
       clock,
       log: this.#log,
       observer: {
@@ -344,7 +357,10 @@ export class LinkRunner {
           this.#closedAtOnce = 0;
           this.#log.info("stream open");
         },
-        onHeartbeat: () => this.#monitor.heartbeat(),
+        onHeartbeat: (drained) => {
+          this.#monitor.drained(drained);
+          this.#monitor.heartbeat();
+        },
         onRtt: (rttMs) => this.#monitor.rtt(rttMs),
         onChange: () => {
           this.#monitor.changed();

@@ -1,7 +1,7 @@
 import type { TrustDomain } from "../../core/identity.ts";
 import type { GatewayAddress } from "../../core/link.ts";
 import { isExportedTo, type ServiceKey } from "../../core/service.ts";
-import { exportedEndpoints, type RouteKey, remoteEndpoint } from "./exported-endpoints.ts";
+import { endpointCounts, exportedEndpoints, type RouteKey, remoteEndpoint } from "./exported-endpoints.ts";
 import { federationAuthority } from "./gateway-address.ts";
 import type { LocalState } from "./local-state.ts";
 import type { OutboxSource } from "./outbox.ts";
@@ -56,11 +56,13 @@ export function peerExports(options: PeerExportsOptions): Readonly<Record<SyncKi
       resource(name) {
         const service = exported(name as ServiceKey);
         if (service === undefined) return undefined;
-        const endpoints = exportedEndpoints(state.endpoints(name as ServiceKey));
+        const all = state.endpoints(name as ServiceKey);
+        const endpoints = exportedEndpoints(all);
         return endpointsResource(
           service.namespace,
           service.name,
           endpoints.map((e) => remoteEndpoint(service, e, routes())),
+          endpointCounts(all, endpoints.length),
         );
       },
     },

@@ -25,7 +25,8 @@ export interface SessionEnd {
 export interface SessionObserver {
   /** Before anything is sent for it. */
   onHello(hello: Hello__Output): void;
-  onHeartbeat(): void;
+  /** `drained`: share of its traffic that the peer says is to go elsewhere. Not checked. */
+  onHeartbeat(drained: number): void;
   onRtt(rttMs: number): void;
   /** Digests, counts or refusals changed. */
   onChange(): void;
@@ -43,6 +44,8 @@ export interface SessionOptions {
   readonly sink: InboxSink;
   readonly observer: SessionObserver;
   readonly heartbeatMs: number;
+  /** Share of our traffic that is to go elsewhere; goes with each heartbeat. */
+  readonly drained?: () => number;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -259,7 +262,7 @@ export class SyncSession {
   }
 
   #beat(): void {
-    this.#send({ heartbeat: this.#heartbeats.next() });
+    this.#send({ heartbeat: { ...this.#heartbeats.next(), drained: this.#options.drained?.() ?? 0 } });
     const waiting = [...this.#outboxes.values()].some((outbox) => outbox.inFlight > 0);
     if (!waiting) this.#lastAckMs = this.#options.clock.nowMs();
     const nowMs = this.#options.clock.nowMs();
@@ -275,7 +278,7 @@ export class SyncSession {
     const rttMs = this.#heartbeats.reply(heartbeat.replyToMs);
     if (rttMs !== undefined) this.#options.observer.onRtt(rttMs);
     if (heartbeat.sequence === "0") return;
-    this.#options.observer.onHeartbeat();
+    this.#options.observer.onHeartbeat(heartbeat.drained);
     this.#send({ heartbeat: { sequence: 0, sentAtMs: 0, replyToMs: heartbeat.sentAtMs } });
   }
 

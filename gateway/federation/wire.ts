@@ -3,7 +3,14 @@ import { MeshError } from "../../core/errors.ts";
 import { identityParts, parseIdentity, type TrustDomain } from "../../core/identity.ts";
 import type { GatewayAddress } from "../../core/link.ts";
 import { isServiceName } from "../../core/mirror-name.ts";
-import type { AppProtocol, LocalService, RemoteEndpoint, RemoteRoute, ServicePort } from "../../core/service.ts";
+import type {
+  AppProtocol,
+  LocalService,
+  RemoteEndpoint,
+  RemoteEndpoints,
+  RemoteRoute,
+  ServicePort,
+} from "../../core/service.ts";
 import type { TrustBundle } from "../../core/trust-bundle.ts";
 import { decodeBundle } from "../../identity/trust-state.ts";
 import type { Kind__Output } from "../../protos/gen/causeway/federation/v1/Kind.ts";
@@ -66,6 +73,7 @@ export function endpointsResource(
   namespace: string,
   name: string,
   endpoints: readonly RemoteEndpoint[],
+  counts: RemoteEndpoints["counts"],
 ): Resource__Output {
   return {
     name: `${namespace}/${name}`,
@@ -74,6 +82,8 @@ export function endpointsResource(
       namespace,
       name,
       endpoints: endpoints.map((endpoint) => ({ ...endpoint, routes: [...endpoint.routes] })),
+      total: counts?.total ?? 0,
+      ready: counts?.ready ?? 0,
     },
   };
 }
@@ -228,8 +238,10 @@ function readEndpoints(resource: Resource__Output, peer: PeerNames): Received {
     });
     return { id: endpoint.id, ready: endpoint.ready, identity, zone: endpoint.zone, routes };
   });
-  const { namespace, name } = value;
-  const set = { cluster: peer.cluster, namespace, name, endpoints };
+  const { namespace, name, total, ready } = value;
+  if (total > LIMITS.endpoints || ready > total) throw wrong("its counts of endpoints are out of range", resource.name);
+  const counts = total > 0 ? { counts: { total, ready } } : {};
+  const set: RemoteEndpoints = { cluster: peer.cluster, namespace, name, endpoints, ...counts };
   const key = stateKey(PEER_ENDPOINTS, peer.cluster, namespace, name);
   return received(resource.name, key, PEER_ENDPOINTS.encode(set), endpoints.length);
 }

@@ -183,6 +183,79 @@ describe("Service.choose()", () => {
     assert.deepEqual(chosen(service(spec(groupSpec("east", ["e"])))), ["none"]);
   });
 
+  it("gives a group that lost all it had its share back little by little, not at once", async () => {
+    const web = service(spec(groupSpec("", ["a", "b"]), groupSpec("east", ["r"])));
+    const lost = groupSpec("", ["a", "b"]);
+    const gone = { ...lost, endpoints: lost.endpoints.map((endpoint) => ({ ...endpoint, ready: false })) };
+    web.apply(spec(gone, groupSpec("east", ["r"])));
+    assert.deepEqual(chosen(web), ["r"]);
+    web.apply(spec(lost, groupSpec("east", ["r"])));
+    assert.deepEqual(chosen(web), ["r"]);
+    await clock.advance(6_000);
+    const away = () =>
+      Array.from({ length: 400 }, () => web.choose([], false)).filter((e) => e?.spec.id === "r").length;
+    const half = away();
+    assert.ok(half > 140 && half < 260, String(half));
+    await clock.advance(6_000);
+    assert.equal(away(), 0);
+  });
+
+  it("sends drained clusters' traffic elsewhere by share, by their own names all of it still there", () => {
+    const web = service(spec(groupSpec("", ["a"]), groupSpec("east", ["e"])));
+    links = new Map([["", { health: "alive", ramp: 1, drained: 0.75 }]]);
+    const own = Array.from({ length: 400 }, () => web.choose([], false)).filter((e) => e?.spec.id === "a").length;
+    assert.ok(own > 60 && own < 140, String(own));
+    links = new Map([["", { health: "alive", ramp: 1, drained: 1 }]]);
+    assert.deepEqual(chosen(web), ["e"]);
+    links = new Map([["east", { health: "alive", ramp: 1, drained: 1 }]]);
+    assert.deepEqual(chosen(service(spec(groupSpec("east", ["e"])))), ["e"]);
+    // Better there than nowhere.
+    open(all(web)[0]);
+    assert.deepEqual([chosen(web, all(web).slice(0, 1))], [["e"]]);
+  });
+
+  it("shares a level among its groups, and puts the one that the caller prefers before it", () => {
+    const level = { level: 0 };
+    const web = service(
+      spec({ ...groupSpec("", ["a"]), ...level, weight: 30 }, { ...groupSpec("east", ["e"]), ...level, weight: 70 }),
+    );
+    const picks = Array.from({ length: 400 }, () => web.choose([], false)?.spec.id);
+    const east = picks.filter((id) => id === "e").length;
+    assert.ok(east > 240 && east < 320, String(east));
+    assert.deepEqual([...new Set(Array.from({ length: 50 }, () => web.choose([], false, "east")?.spec.id))], ["e"]);
+  });
+
+  it("counts the endpoints that it was not told of", () => {
+    const part = { ...groupSpec("", ["a", "b"]), counts: { total: 8, ready: 2 } };
+    const web = service(spec(part, groupSpec("east", ["e"])));
+    open(all(web)[0]);
+    // 1 of 2 at hand stands for 1 of 8: 0.125 × 1.4 of the traffic stays.
+    const here = Array.from({ length: 400 }, () => web.choose([], false)).filter((e) => e?.spec.id === "b").length;
+    assert.ok(here > 40 && here < 110, String(here));
+  });
+
+  it("keeps the last good endpoints when all clusters lose theirs at once, not when one does", async () => {
+    const identity = "spiffe://own.mesh/ns/shop/sa/web";
+    const verified = (group: GroupSpec): GroupSpec => ({
+      ...group,
+      endpoints: group.endpoints.map((endpoint) => ({ ...endpoint, identity })),
+    });
+    const good = spec(verified(groupSpec("", ["a"])), verified(groupSpec("east", ["e"])));
+    const none = spec(groupSpec("", []), groupSpec("east", []));
+    const web = service(good);
+    web.apply(none);
+    assert.deepEqual([web.kept, chosen(web)], [true, ["a"]]);
+    web.apply(good);
+    assert.equal(web.kept, false);
+    web.apply(none);
+    await clock.advance(600_000);
+    web.apply(none);
+    assert.deepEqual(chosen(web), ["none"]);
+    const alone = service(spec(verified(groupSpec("", ["a"])), groupSpec("east", [])));
+    alone.apply(none);
+    assert.deepEqual([alone.kept, chosen(alone)], [false, ["none"]]);
+  });
+
   it("goes on to what was tried once when the first group has been tried twice", () => {
     const web = service(spec(groupSpec("", ["a"]), groupSpec("east", ["e"])));
     const [a, e] = all(web);

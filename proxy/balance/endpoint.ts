@@ -2,6 +2,7 @@ import type { MuxPool } from "../../transport/mux/mux-pool.ts";
 import type { ConnectionPool } from "../http1/connection-pool.ts";
 import type { Http2Pool } from "../http2/http2-pool.ts";
 import type { Breaker } from "../resilience/breaker.ts";
+import type { Failback } from "./failback.ts";
 import type { Load } from "./peak-ewma.ts";
 
 /** Where a cluster's gateway is dialled; one for all services, so that what it does to one is known to all. */
@@ -61,4 +62,11 @@ export interface Group {
   /** How many of `endpoints` are in the own zone. */
   nearTotal: number;
   gateways: readonly GatewayTarget[];
+  /** Groups of one level share its traffic; undefined: a level of its own. */
+  level: number | undefined;
+  /** Among those of its level; 0: by number of endpoints. */
+  weight: number;
+  /** Of all that the service has there, where `endpoints` is but a part. */
+  counts: { readonly total: number; readonly ready: number } | undefined;
+  readonly failback: Failback;
 }

@@ -7,7 +7,8 @@ import { createRetryBudget, type RetryBudget } from "../resilience/retry-budget.
 import { type RouteSpec, RouteTable } from "../route/route-table.ts";
 import { Affinity, rendezvous, type Session, uniformOf } from "./affinity.ts";
 import type { Endpoint, EndpointSpec, GatewayTarget, Group } from "./endpoint.ts";
-import { type GroupHealth, pickGroup, shareOut } from "./priority.ts";
+import { createFailback, ramped } from "./failback.ts";
+import { capacityOf, type GroupHealth, pickGroup, shareOut } from "./priority.ts";
 import { beginRamp } from "./slow-start.ts";
 import { twoChoices } from "./two-choices.ts";
 
@@ -16,6 +17,12 @@ export interface GroupSpec {
   readonly trustDomain: string;
   readonly endpoints: readonly EndpointSpec[];
   readonly gateways: readonly { readonly host: string; readonly port: number }[];
+  /** Groups of one level share its traffic; absent: a level of its own. Levels do not fall. */
+  readonly level?: number;
+  /** Among those of its level; 0 or absent: by number of endpoints. */
+  readonly weight?: number;
+  /** Of all that the service has there, where `endpoints` is but a part. */
+  readonly counts?: { readonly total: number; readonly ready: number };
 }
 
 /** What control says of an authority. */
@@ -46,8 +53,18 @@ export const PLAIN_SERVICE = {
   maxConnectionAgeMs: 0,
 } as const;
 
-/** State of links by cluster, shared by all services: one message moves them all. */
-export type LinkTable = ReadonlyMap<string, { readonly health: LinkHealth; readonly ramp: number }>;
+/** What is known of the way to a cluster; that of the own one says only `drained`. */
+export interface LinkView {
+  readonly health: LinkHealth;
+  readonly ramp: number;
+  /** Share of the traffic of federated names that is to go elsewhere; absent: none. */
+  readonly drained?: number;
+  /** Dead for longer than the lease on its endpoints. */
+  readonly stale?: boolean;
+}
+
+/** State of links by cluster, "" for the own one, shared by all services: one message moves them all. */
+export type LinkTable = ReadonlyMap<string, LinkView>;
 
 export interface ServiceDeps {
   readonly clock: Clock;
@@ -63,6 +80,8 @@ export interface ServiceDeps {
 
 /** Under this healthy share breakers are not believed any more: the fault may be ours (Envoy's panic threshold). */
 const PANIC = 0.5;
+/** Endpoints that all clusters lost at once are kept for so long: it is likelier that those who tell of them did. */
+const KEEP_MS = 600_000;
 /** A recovering link takes at least this, or nothing would show that it works. */
 const LEAST_RAMP = 0.01;
 
@@ -81,6 +100,7 @@ export class Service {
   readonly #deps: ServiceDeps;
   readonly #affinity: Affinity;
   #rules = "[]";
+  #keptSinceMs: number | undefined;
 
   constructor(authority: string, spec: ServiceSpec, deps: ServiceDeps) {
     this.authority = authority;
@@ -99,12 +119,18 @@ export class Service {
     return this.spec;
   }
 
+  /** Every cluster had lost its endpoints at once, so that the last good ones are used. */
+  get kept(): boolean {
+    return this.#keptSinceMs !== undefined;
+  }
+
   /** Takes a whole new state; endpoints that stay keep their connections, load and breaker. */
   apply(spec: ServiceSpec): void {
     this.spec = spec;
     this.#compile(spec.routes);
     const { clock, zone } = this.#deps;
     const nowMs = clock.nowMs();
+    if (this.#keeps(spec, nowMs)) return;
     const known = new Map<string, Endpoint>();
     for (const group of this.#groups) {
       for (const endpoint of group.endpoints) known.set(`${group.cluster}\0${keyOf(endpoint.spec)}`, endpoint);
@@ -122,7 +148,14 @@ export class Service {
         near: [],
         nearTotal: 0,
         gateways: [],
+        level: undefined,
+        weight: 0,
+        counts: undefined,
+        failback: createFailback(nowMs),
       };
+      group.level = groupSpec.level;
+      group.weight = groupSpec.weight ?? 0;
+      group.counts = groupSpec.counts;
       const settled = group.endpoints.length > 0;
       group.gateways = groupSpec.gateways.map(({ host, port }) => this.#deps.gateway(host, port));
       const readiness = new Map<Endpoint, boolean>();
@@ -144,9 +177,27 @@ export class Service {
       const near = spec.preferZone && zone !== "" ? group.ready.filter(local) : [];
       group.near = near.length < group.ready.length ? near : [];
       group.nearTotal = group.endpoints.filter(local).length;
+      // What is lost between two requests comes back little by little as well.
+      if (spec.federated) this.#cap(group, nowMs);
       return group;
     });
     for (const endpoint of known.values()) closePools(endpoint);
+  }
+
+  /**
+   * Whether the endpoints that are known stay in use against `spec`: two clusters or more had some, all verified by
+   * their identities, and now nobody has any.
+   */
+  #keeps({ kind, federated, groups }: ServiceSpec, nowMs: number): boolean {
+    const had = this.#groups.filter(({ ready }) => ready.length > 0);
+    const verified = had.every(({ ready }) => ready.every(({ spec }) => spec.identity !== ""));
+    const vanished = groups.every(({ endpoints }) => endpoints.every(({ ready }) => !ready));
+    if (kind !== "service" || !federated || !vanished || had.length < 2 || !verified) {
+      this.#keptSinceMs = undefined;
+      return false;
+    }
+    this.#keptSinceMs ??= nowMs;
+    return nowMs - this.#keptSinceMs < KEEP_MS;
   }
 
   /** Rules are compiled anew only where they changed: endpoints come and go more often. */
@@ -181,13 +232,19 @@ export class Service {
     }));
   }
 
-  /** Share of traffic that the group may be given: 0 for a dead link, or where no gateway leads to it. */
+  /**
+   * Share of traffic that the group may be given: 0 for a dead link, or where no gateway leads to it. Of a federated
+   * service less where its cluster is drained, and where what was lost has only come back.
+   */
   #cap(group: Group, nowMs: number): number {
-    if (group.cluster === "") return 1;
     const link = this.#deps.links().get(group.cluster);
-    if (link?.health === "dead") return 0;
-    if (group.gateways.length > 0 && !group.gateways.some((gateway) => admits(gateway.breaker, nowMs))) return 0;
-    return link?.health === "recovering" ? Math.max(LEAST_RAMP, link.ramp) : 1;
+    const cap = group.cluster === "" ? 1 : linkCap(group, link, nowMs);
+    if (!this.spec.federated) return cap;
+    let admitted = 0;
+    for (const endpoint of group.ready) if (admits(endpoint.breaker, nowMs)) admitted++;
+    const healthy = scaled(group, admitted);
+    const able = ramped(group.failback, capacityOf({ healthy, total: totalOf(group), cap }), nowMs);
+    return Math.min(able, 1 - (link?.drained ?? 0));
   }
 
   /**
@@ -204,9 +261,16 @@ export class Service {
     const first = groups[0];
     if (first === undefined) return undefined;
     // Nearly always: nothing failed yet, and the first group is whole.
-    const whole = tried.length === 0 && allWell(first) && (first.cluster === "" || this.#cap(first, nowMs) >= 1);
+    const alone = groups !== this.#groups || !sharesLevel(first, groups[1]);
+    const whole = tried.length === 0 && alone && allWell(first) && this.#takesAll(first, nowMs);
     if (whole) return this.#pick(first.near.length > 0 ? first.near : first.ready, session, nowMs);
     return this.#chooseAmong(groups, session, tried, elsewhere, nowMs);
+  }
+
+  /** Whether `first`, all of whose endpoints are well, is given all there is. */
+  #takesAll(first: Group, nowMs: number): boolean {
+    if (!this.spec.federated) return first.cluster === "" || this.#cap(first, nowMs) >= 1;
+    return first.failback.allowed >= 1 && this.#cap(first, nowMs) >= 1;
   }
 
   #chooseAmong(
@@ -221,9 +285,12 @@ export class Service {
     const able = groups.map((group) => group.ready.filter(usable));
     const health = groups.map(
       (group, i): GroupHealth => ({
-        healthy: avoid?.has(group) === true ? 0 : (able[i]?.length ?? 0),
-        total: group.endpoints.length,
+        healthy: avoid?.has(group) === true ? 0 : scaled(group, able[i]?.length ?? 0),
+        total: totalOf(group),
         cap: this.#cap(group, nowMs),
+        // One that the caller prefers has a level of its own, before all others.
+        level: i === 0 && groups !== this.#groups ? -1 : (group.level ?? i),
+        weight: group.weight,
       }),
     );
     let picked = pickGroup(shareOut(health), this.#uniform(session));
@@ -276,7 +343,8 @@ export class Service {
     });
     const linked = able.filter((i) => this.#linkOf(groups[i]) !== "dead");
     const untried = linked.find((i) => groups[i]?.ready.some((endpoint) => !tried.includes(endpoint)) ?? false);
-    return untried ?? linked[0] ?? able[0] ?? -1;
+    const leased = able.find((i) => this.#deps.links().get(groups[i]?.cluster ?? "")?.stale !== true);
+    return untried ?? linked[0] ?? leased ?? able[0] ?? -1;
   }
 
   /**
@@ -321,6 +389,26 @@ function leastTried(endpoints: readonly Endpoint[], tried: readonly Endpoint[]):
 function preferring(groups: readonly Group[], cluster: string): readonly Group[] {
   const wanted = groups.find((group) => group.cluster === cluster);
   return wanted === undefined ? groups : [wanted, ...groups.filter((group) => group !== wanted)];
+}
+
+/** What the link to the group's cluster, and its gateways, let pass. */
+function linkCap(group: Group, link: LinkView | undefined, nowMs: number): number {
+  if (link?.health === "dead") return 0;
+  if (group.gateways.length > 0 && !group.gateways.some((gateway) => admits(gateway.breaker, nowMs))) return 0;
+  return link?.health === "recovering" ? Math.max(LEAST_RAMP, link.ramp) : 1;
+}
+
+function totalOf({ counts, endpoints }: Group): number {
+  return counts?.total ?? endpoints.length;
+}
+
+/** `count` of the group's ready endpoints, as so many of all that the service has there. */
+function scaled({ counts, ready }: Group, count: number): number {
+  return counts === undefined || ready.length === 0 ? count : (count / ready.length) * counts.ready;
+}
+
+function sharesLevel(first: Group, second: Group | undefined): boolean {
+  return second !== undefined && first.level !== undefined && first.level === second.level;
 }
 
 /** All endpoints are ready, and no breaker has opened. */

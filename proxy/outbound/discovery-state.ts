@@ -55,21 +55,24 @@ export function serviceFrom(wire: ServiceState__Output): ServiceSpec {
   if (wire.kind === "KIND_EXTERNAL") return externalService(wire.authority);
   if (wire.kind !== "KIND_SERVICE") return { ...base, kind: "notFound", groups: [] };
   const groups = wire.groups.slice(0, MAX_GROUPS).flatMap((group): readonly GroupSpec[] => {
-    const { cluster } = group;
+    const { cluster, level, weight, total, readyTotal } = group;
+    const place = { level, weight, ...(total > 0 ? { counts: { total, ready: Math.min(readyTotal, total) } } : {}) };
     const endpoints = group.endpoints.slice(0, MAX_ENDPOINTS).flatMap((endpoint) => endpointFrom(endpoint) ?? []);
     const gateways = group.gateways
       .slice(0, MAX_GATEWAYS)
       .filter(({ host, port }) => host !== "" && port > 0 && port < 65_536);
     try {
-      return [{ cluster, trustDomain: parseTrustDomain(group.trustDomain), endpoints, gateways }];
+      return [{ cluster, trustDomain: parseTrustDomain(group.trustDomain), endpoints, gateways, ...place }];
     } catch {
       // Without a trust domain nobody there could be verified; plain endpoints need none.
       const plain = endpoints.filter(({ proxyPort, routeName }) => proxyPort === 0 && routeName === "");
-      return [{ cluster, trustDomain: "", endpoints: plain, gateways: [] }];
+      return [{ cluster, trustDomain: "", endpoints: plain, gateways: [], ...place }];
     }
   });
   return { ...base, kind: "service", groups };
 }
+
+const FIRST = { cluster: "", trustDomain: "", gateways: [], level: 0, weight: 0 } as const;
 
 /** A name outside of the mesh: one plain endpoint, which DNS finds. */
 function externalService(authority: string): ServiceSpec {
@@ -87,13 +90,19 @@ function externalService(authority: string): ServiceSpec {
     ready: true,
     zone: "",
   };
-  return { ...base, kind: "external", groups: [{ cluster: "", trustDomain: "", endpoints: [endpoint], gateways: [] }] };
+  return { ...base, kind: "external", groups: [{ ...FIRST, endpoints: [endpoint] }] };
 }
 
 export function linksFrom(wire: readonly LinkState__Output[]): LinkTable {
   return new Map(
-    wire
-      .slice(0, MAX_LINKS)
-      .map(({ cluster, health, ramp }) => [cluster, { health: HEALTH[health] ?? "unknown", ramp: Number(ramp) || 0 }]),
+    wire.slice(0, MAX_LINKS).map(({ cluster, health, ramp, drained, stale }) => [
+      cluster,
+      {
+        health: HEALTH[health] ?? "unknown",
+        ramp: Number(ramp) || 0,
+        drained: Math.min(1, Math.max(0, Number(drained) || 0)),
+        stale,
+      },
+    ]),
   );
 }

@@ -26,19 +26,41 @@ export type _causeway_discovery_v1_LinkState_Health =
 export type _causeway_discovery_v1_LinkState_Health__Output = typeof _causeway_discovery_v1_LinkState_Health[keyof typeof _causeway_discovery_v1_LinkState_Health]
 
 export interface LinkState {
+  /**
+   * Empty for the proxy's own cluster, of which only `drained` says anything.
+   */
   'cluster'?: (string);
   'health'?: (_causeway_discovery_v1_LinkState_Health);
   /**
    * Share of traffic the link may take while it recovers, 0 to 1.
    */
   'ramp'?: (number | string);
+  /**
+   * Share of traffic of federated names that is to go elsewhere while the cluster is evacuated, 0 to 1.
+   */
+  'drained'?: (number | string);
+  /**
+   * Dead for longer than the lease on what the peer exported.
+   */
+  'stale'?: (boolean);
 }
 
 export interface LinkState__Output {
+  /**
+   * Empty for the proxy's own cluster, of which only `drained` says anything.
+   */
   'cluster': (string);
   'health': (_causeway_discovery_v1_LinkState_Health__Output);
   /**
    * Share of traffic the link may take while it recovers, 0 to 1.
    */
   'ramp': (number);
+  /**
+   * Share of traffic of federated names that is to go elsewhere while the cluster is evacuated, 0 to 1.
+   */
+  'drained': (number);
+  /**
+   * Dead for longer than the lease on what the peer exported.
+   */
+  'stale': (boolean);
 }

@@ -14,6 +14,19 @@ export interface PriorityGroup {
    * Where endpoints with a route name are reached.
    */
   'gateways'?: (_causeway_discovery_v1_Gateway)[];
+  /**
+   * Groups of one level share its traffic; the next level takes what they cannot. Levels do not fall.
+   */
+  'level'?: (number);
+  /**
+   * Among those of its level; 0: by number of endpoints.
+   */
+  'weight'?: (number);
+  /**
+   * Endpoints that the service has there, of which `endpoints` may be but a part; 0: those are all.
+   */
+  'total'?: (number);
+  'readyTotal'?: (number);
 }
 
 export interface PriorityGroup__Output {
@@ -27,4 +40,17 @@ export interface PriorityGroup__Output {
    * Where endpoints with a route name are reached.
    */
   'gateways': (_causeway_discovery_v1_Gateway__Output)[];
+  /**
+   * Groups of one level share its traffic; the next level takes what they cannot. Levels do not fall.
+   */
+  'level': (number);
+  /**
+   * Among those of its level; 0: by number of endpoints.
+   */
+  'weight': (number);
+  /**
+   * Endpoints that the service has there, of which `endpoints` may be but a part; 0: those are all.
+   */
+  'total': (number);
+  'readyTotal': (number);
 }

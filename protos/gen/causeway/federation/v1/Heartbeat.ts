@@ -12,6 +12,10 @@ export interface Heartbeat {
    */
   'sentAtMs'?: (number | string | Long);
   'replyToMs'?: (number | string | Long);
+  /**
+   * Share of its traffic that the sender wants to go elsewhere while it is being evacuated, 0 to 1.
+   */
+  'drained'?: (number | string);
 }
 
 export interface Heartbeat__Output {
@@ -24,4 +28,8 @@ export interface Heartbeat__Output {
    */
   'sentAtMs': (string);
   'replyToMs': (string);
+  /**
+   * Share of its traffic that the sender wants to go elsewhere while it is being evacuated, 0 to 1.
+   */
+  'drained': (number);
 }
