@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import type { ClientHttp2Session } from "node:http2";
 import { ask2, http2Client } from "../test/support/http2-peers.ts";
+import { listenRaw, type Pairs, type RawHttp2, rawFrame, uint32 } from "../test/support/http2-wire.ts";
 import { createProxyWorld, type ProxyWorld } from "../test/support/proxy-world.ts";
-import { frame, listenRaw, type Pairs, type RawHttp2, uint32 } from "../test/support/raw-http2.ts";
 import {
   COMPRESSION_ERROR,
   FLAG_ACK,
@@ -35,7 +35,7 @@ describe("a proxy whose app breaks HTTP/2's rules", () => {
     world = await createProxyWorld();
     app = await listenRaw((raw) => {
       raws.push(raw);
-      raw.send(frame(FRAME_SETTINGS, 0, 0));
+      raw.send(rawFrame(FRAME_SETTINGS, 0, 0));
       let served = 0;
       const next = () => {
         raw
@@ -103,28 +103,28 @@ describe("a proxy whose app breaks HTTP/2's rules", () => {
       "a content-length without a body": (r, id) => [r.headers(id, [...OK, ["content-length", "5"]], true)],
       "DATA before the head": (r, id) => [r.data(id, "x", true)],
       "a head over the limit": (r, id) => [
-        frame(FRAME_HEADERS, FLAG_END_STREAM, id, r.block(OK)),
+        rawFrame(FRAME_HEADERS, FLAG_END_STREAM, id, r.block(OK)),
         ...Array.from({ length: 40 }, (_, i) =>
-          frame(FRAME_CONTINUATION, 0, id, r.block([[`x-${i}`, "v".repeat(2_000)]])),
+          rawFrame(FRAME_CONTINUATION, 0, id, r.block([[`x-${i}`, "v".repeat(2_000)]])),
         ),
-        frame(FRAME_CONTINUATION, FLAG_END_HEADERS, id),
+        rawFrame(FRAME_CONTINUATION, FLAG_END_HEADERS, id),
       ],
-      "a head that is no HPACK": (_r, id) => [frame(FRAME_HEADERS, ENDS, id, [0xff, 0xff, 0xff, 0xff, 0xff])],
+      "a head that is no HPACK": (_r, id) => [rawFrame(FRAME_HEADERS, ENDS, id, [0xff, 0xff, 0xff, 0xff, 0xff])],
       "a head on a stream that was not asked for": (r) => [r.headers(2, OK, true)],
       "a head on a stream that is to come": (r, id) => [r.headers(id + 100, OK, true)],
       PUSH_PROMISE: (r, id) => [
-        frame(FRAME_PUSH_PROMISE, FLAG_END_HEADERS, id, Buffer.concat([uint32(2), r.block(OK)])),
+        rawFrame(FRAME_PUSH_PROMISE, FLAG_END_HEADERS, id, Buffer.concat([uint32(2), r.block(OK)])),
       ],
-      "SETTINGS with ENABLE_PUSH of 1": () => [frame(FRAME_SETTINGS, 0, 0, [0, 2, 0, 0, 0, 1])],
-      "a frame over 16,384 octets": () => [frame(0xfa, 0, 0, Buffer.alloc(16_385))],
-      "an acknowledgement with settings": () => [frame(FRAME_SETTINGS, FLAG_ACK, 0, [0, 1, 0, 0, 0, 1])],
-      "PING on a stream": (_r, id) => [frame(FRAME_PING, 0, id, Buffer.alloc(8))],
-      "WINDOW_UPDATE of 0 on the connection": () => [frame(FRAME_WINDOW_UPDATE, 0, 0, uint32(0))],
-      "a connection's window over 2^31 - 1": () => [frame(FRAME_WINDOW_UPDATE, 0, 0, uint32(2 ** 31 - 1))],
-      "WINDOW_UPDATE of 0 on the stream": (_r, id) => [frame(FRAME_WINDOW_UPDATE, 0, id, uint32(0))],
-      "RST_STREAM on an idle stream": (_r, id) => [frame(FRAME_RST_STREAM, 0, id + 100, uint32(8))],
-      "PINGs without end": () => Array.from({ length: 20_000 }, () => frame(FRAME_PING, 0, 0, Buffer.alloc(8))),
-      "SETTINGS without end": () => Array.from({ length: 20_000 }, () => frame(FRAME_SETTINGS, 0, 0)),
+      "SETTINGS with ENABLE_PUSH of 1": () => [rawFrame(FRAME_SETTINGS, 0, 0, [0, 2, 0, 0, 0, 1])],
+      "a frame over 16,384 octets": () => [rawFrame(0xfa, 0, 0, Buffer.alloc(16_385))],
+      "an acknowledgement with settings": () => [rawFrame(FRAME_SETTINGS, FLAG_ACK, 0, [0, 1, 0, 0, 0, 1])],
+      "PING on a stream": (_r, id) => [rawFrame(FRAME_PING, 0, id, Buffer.alloc(8))],
+      "WINDOW_UPDATE of 0 on the connection": () => [rawFrame(FRAME_WINDOW_UPDATE, 0, 0, uint32(0))],
+      "a connection's window over 2^31 - 1": () => [rawFrame(FRAME_WINDOW_UPDATE, 0, 0, uint32(2 ** 31 - 1))],
+      "WINDOW_UPDATE of 0 on the stream": (_r, id) => [rawFrame(FRAME_WINDOW_UPDATE, 0, id, uint32(0))],
+      "RST_STREAM on an idle stream": (_r, id) => [rawFrame(FRAME_RST_STREAM, 0, id + 100, uint32(8))],
+      "PINGs without end": () => Array.from({ length: 20_000 }, () => rawFrame(FRAME_PING, 0, 0, Buffer.alloc(8))),
+      "SETTINGS without end": () => Array.from({ length: 20_000 }, () => rawFrame(FRAME_SETTINGS, 0, 0)),
     };
     for (const [what, broken] of Object.entries(cases)) {
       it(what, async () => {
@@ -143,15 +143,15 @@ describe("a proxy whose app breaks HTTP/2's rules", () => {
       [
         "a head that is no HPACK",
         COMPRESSION_ERROR,
-        (_r: RawHttp2, id: number) => [frame(FRAME_HEADERS, ENDS, id, [0x80])],
+        (_r: RawHttp2, id: number) => [rawFrame(FRAME_HEADERS, ENDS, id, [0x80])],
       ],
-      ["a frame over 16,384 octets", FRAME_SIZE_ERROR, () => [frame(0xfa, 0, 0, Buffer.alloc(16_385))]],
-      ["a window over 2^31 - 1", FLOW_CONTROL_ERROR, () => [frame(FRAME_WINDOW_UPDATE, 0, 0, uint32(2 ** 31 - 1))]],
+      ["a frame over 16,384 octets", FRAME_SIZE_ERROR, () => [rawFrame(0xfa, 0, 0, Buffer.alloc(16_385))]],
+      ["a window over 2^31 - 1", FLOW_CONTROL_ERROR, () => [rawFrame(FRAME_WINDOW_UPDATE, 0, 0, uint32(2 ** 31 - 1))]],
       [
         "PUSH_PROMISE",
         PROTOCOL_ERROR,
         (r: RawHttp2, id: number) => [
-          frame(FRAME_PUSH_PROMISE, FLAG_END_HEADERS, id, Buffer.concat([uint32(2), r.block(OK)])),
+          rawFrame(FRAME_PUSH_PROMISE, FLAG_END_HEADERS, id, Buffer.concat([uint32(2), r.block(OK)])),
         ],
       ],
     ] as const) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Http2App, startHttp2App } from "../test/support/http2-peers.ts";
+import { type Pairs, RawHttp2, rawFrame, uint32 } from "../test/support/http2-wire.ts";
 import { createProxyWorld, type ProxyWorld } from "../test/support/proxy-world.ts";
-import { frame, type Pairs, RawHttp2, uint32 } from "../test/support/raw-http2.ts";
 import {
   CLIENT_PREFACE,
   COMPRESSION_ERROR,
@@ -102,13 +102,13 @@ describe("a proxy's HTTP/2 connection with a client", () => {
     const block = raw.block(POST);
     const payload = Buffer.concat([Buffer.from([3, 0, 0, 0, 0, 9]), block, Buffer.alloc(3)]);
     raw.send(
-      frame(0xfa, 0xff, 77, [1, 2, 3]),
-      frame(FRAME_SETTINGS, 0xfe, 0, setting(0x7a7a, 1)),
-      frame(FRAME_PRIORITY, 0, 99, [0, 0, 0, 1, 200]),
-      frame(FRAME_HEADERS, FLAG_END_HEADERS | FLAG_PADDED | FLAG_PRIORITY | 0xd2, 0x8000_0001 | 0, payload),
-      frame(FRAME_DATA, FLAG_PADDED, 1, [0, 104]),
-      frame(FRAME_DATA, FLAG_PADDED, 1, [4, 0, 0, 0, 0]),
-      frame(FRAME_DATA, FLAG_PADDED | FLAG_END_STREAM, 1, [2, 105, 0, 0]),
+      rawFrame(0xfa, 0xff, 77, [1, 2, 3]),
+      rawFrame(FRAME_SETTINGS, 0xfe, 0, setting(0x7a7a, 1)),
+      rawFrame(FRAME_PRIORITY, 0, 99, [0, 0, 0, 1, 200]),
+      rawFrame(FRAME_HEADERS, FLAG_END_HEADERS | FLAG_PADDED | FLAG_PRIORITY | 0xd2, 0x8000_0001 | 0, payload),
+      rawFrame(FRAME_DATA, FLAG_PADDED, 1, [0, 104]),
+      rawFrame(FRAME_DATA, FLAG_PADDED, 1, [4, 0, 0, 0, 0]),
+      rawFrame(FRAME_DATA, FLAG_PADDED | FLAG_END_STREAM, 1, [2, 105, 0, 0]),
     );
     await raw.until(() => raw.of(1).ended);
     assert.equal(raw.of(1).body, "POST hi");
@@ -117,10 +117,10 @@ describe("a proxy's HTTP/2 connection with a client", () => {
   it("takes a header block in CONTINUATION, empty ones too", async () => {
     const block = raw.block(HEADS);
     raw.send(
-      frame(FRAME_HEADERS, FLAG_END_STREAM, 1),
-      frame(FRAME_CONTINUATION, 0, 1, block.subarray(0, 3)),
-      frame(FRAME_CONTINUATION, 0, 1),
-      frame(FRAME_CONTINUATION, FLAG_END_HEADERS, 1, block.subarray(3)),
+      rawFrame(FRAME_HEADERS, FLAG_END_STREAM, 1),
+      rawFrame(FRAME_CONTINUATION, 0, 1, block.subarray(0, 3)),
+      rawFrame(FRAME_CONTINUATION, 0, 1),
+      rawFrame(FRAME_CONTINUATION, FLAG_END_HEADERS, 1, block.subarray(3)),
     );
     await raw.until(() => raw.of(1).ended);
     assert.equal(raw.of(1).body, "GET ");
@@ -147,116 +147,125 @@ describe("a proxy's HTTP/2 connection with a client", () => {
         STREAM_CLOSED,
         (r) => [r.headers(5, HEADS, true), r.headers(3, HEADS, true)],
       ],
-      ["a frame over 16,384 octets", FRAME_SIZE_ERROR, () => [frame(FRAME_DATA, 0, 1, Buffer.alloc(16_385))]],
-      ["an unknown frame over 16,384 octets", FRAME_SIZE_ERROR, () => [frame(0xfa, 0, 0, Buffer.alloc(16_385))]],
+      ["a frame over 16,384 octets", FRAME_SIZE_ERROR, () => [rawFrame(FRAME_DATA, 0, 1, Buffer.alloc(16_385))]],
+      ["an unknown frame over 16,384 octets", FRAME_SIZE_ERROR, () => [rawFrame(0xfa, 0, 0, Buffer.alloc(16_385))]],
       [
         "DATA of padding only that is too long",
         PROTOCOL_ERROR,
-        (r) => [r.headers(1, POST, false), frame(FRAME_DATA, FLAG_PADDED, 1, [2, 0])],
+        (r) => [r.headers(1, POST, false), rawFrame(FRAME_DATA, FLAG_PADDED, 1, [2, 0])],
       ],
       [
         "padded DATA without pad length",
         FRAME_SIZE_ERROR,
-        (r) => [r.headers(1, POST, false), frame(FRAME_DATA, FLAG_PADDED, 1)],
+        (r) => [r.headers(1, POST, false), rawFrame(FRAME_DATA, FLAG_PADDED, 1)],
       ],
       [
         "HEADERS with too much padding",
         PROTOCOL_ERROR,
-        (r) => [frame(FRAME_HEADERS, ENDS | FLAG_PADDED, 1, Buffer.concat([Buffer.from([200]), r.block(HEADS)]))],
+        (r) => [rawFrame(FRAME_HEADERS, ENDS | FLAG_PADDED, 1, Buffer.concat([Buffer.from([200]), r.block(HEADS)]))],
       ],
       [
         "HEADERS without room for their priority",
         FRAME_SIZE_ERROR,
-        () => [frame(FRAME_HEADERS, ENDS | FLAG_PRIORITY, 1, [0, 0, 0])],
+        () => [rawFrame(FRAME_HEADERS, ENDS | FLAG_PRIORITY, 1, [0, 0, 0])],
       ],
       [
         "HEADERS that depend on their own stream",
         PROTOCOL_ERROR,
         (r) => [
-          frame(FRAME_HEADERS, ENDS | FLAG_PRIORITY, 1, Buffer.concat([Buffer.from([0, 0, 0, 1, 9]), r.block(HEADS)])),
+          rawFrame(
+            FRAME_HEADERS,
+            ENDS | FLAG_PRIORITY,
+            1,
+            Buffer.concat([Buffer.from([0, 0, 0, 1, 9]), r.block(HEADS)]),
+          ),
         ],
       ],
-      ["PRIORITY on stream 0", PROTOCOL_ERROR, () => [frame(FRAME_PRIORITY, 0, 0, [0, 0, 0, 1, 9])]],
-      ["PRIORITY of an idle stream on itself", PROTOCOL_ERROR, () => [frame(FRAME_PRIORITY, 0, 3, [0, 0, 0, 3, 9])]],
-      ["PRIORITY of 4 octets", FRAME_SIZE_ERROR, () => [frame(FRAME_PRIORITY, 0, 1, [0, 0, 0, 3])]],
-      ["RST_STREAM on stream 0", PROTOCOL_ERROR, () => [frame(FRAME_RST_STREAM, 0, 0, uint32(8))]],
-      ["RST_STREAM on an idle stream", PROTOCOL_ERROR, () => [frame(FRAME_RST_STREAM, 0, 7, uint32(8))]],
-      ["RST_STREAM of 3 octets", FRAME_SIZE_ERROR, () => [frame(FRAME_RST_STREAM, 0, 1, [0, 0, 8])]],
-      ["SETTINGS on a stream", PROTOCOL_ERROR, () => [frame(FRAME_SETTINGS, 0, 1)]],
-      ["SETTINGS with half a setting", FRAME_SIZE_ERROR, () => [frame(FRAME_SETTINGS, 0, 0, [0, 1, 0])]],
-      ["an acknowledgement with settings", FRAME_SIZE_ERROR, () => [frame(FRAME_SETTINGS, FLAG_ACK, 0, setting(1, 1))]],
-      ["ENABLE_PUSH of 2", PROTOCOL_ERROR, () => [frame(FRAME_SETTINGS, 0, 0, setting(2, 2))]],
-      ["INITIAL_WINDOW_SIZE of 2^31", FLOW_CONTROL_ERROR, () => [frame(FRAME_SETTINGS, 0, 0, setting(4, 2 ** 31))]],
-      ["MAX_FRAME_SIZE of 16,383", PROTOCOL_ERROR, () => [frame(FRAME_SETTINGS, 0, 0, setting(5, 16_383))]],
-      ["MAX_FRAME_SIZE of 2^24", PROTOCOL_ERROR, () => [frame(FRAME_SETTINGS, 0, 0, setting(5, 2 ** 24))]],
+      ["PRIORITY on stream 0", PROTOCOL_ERROR, () => [rawFrame(FRAME_PRIORITY, 0, 0, [0, 0, 0, 1, 9])]],
+      ["PRIORITY of an idle stream on itself", PROTOCOL_ERROR, () => [rawFrame(FRAME_PRIORITY, 0, 3, [0, 0, 0, 3, 9])]],
+      ["PRIORITY of 4 octets", FRAME_SIZE_ERROR, () => [rawFrame(FRAME_PRIORITY, 0, 1, [0, 0, 0, 3])]],
+      ["RST_STREAM on stream 0", PROTOCOL_ERROR, () => [rawFrame(FRAME_RST_STREAM, 0, 0, uint32(8))]],
+      ["RST_STREAM on an idle stream", PROTOCOL_ERROR, () => [rawFrame(FRAME_RST_STREAM, 0, 7, uint32(8))]],
+      ["RST_STREAM of 3 octets", FRAME_SIZE_ERROR, () => [rawFrame(FRAME_RST_STREAM, 0, 1, [0, 0, 8])]],
+      ["SETTINGS on a stream", PROTOCOL_ERROR, () => [rawFrame(FRAME_SETTINGS, 0, 1)]],
+      ["SETTINGS with half a setting", FRAME_SIZE_ERROR, () => [rawFrame(FRAME_SETTINGS, 0, 0, [0, 1, 0])]],
+      [
+        "an acknowledgement with settings",
+        FRAME_SIZE_ERROR,
+        () => [rawFrame(FRAME_SETTINGS, FLAG_ACK, 0, setting(1, 1))],
+      ],
+      ["ENABLE_PUSH of 2", PROTOCOL_ERROR, () => [rawFrame(FRAME_SETTINGS, 0, 0, setting(2, 2))]],
+      ["INITIAL_WINDOW_SIZE of 2^31", FLOW_CONTROL_ERROR, () => [rawFrame(FRAME_SETTINGS, 0, 0, setting(4, 2 ** 31))]],
+      ["MAX_FRAME_SIZE of 16,383", PROTOCOL_ERROR, () => [rawFrame(FRAME_SETTINGS, 0, 0, setting(5, 16_383))]],
+      ["MAX_FRAME_SIZE of 2^24", PROTOCOL_ERROR, () => [rawFrame(FRAME_SETTINGS, 0, 0, setting(5, 2 ** 24))]],
       [
         "an INITIAL_WINDOW_SIZE that takes a stream's window over 2^31 - 1",
         FLOW_CONTROL_ERROR,
         (r) => [
           r.headers(1, [...POST.slice(0, 2), [":path", "/keep"], [":authority", "web.shop"]], false),
-          frame(FRAME_WINDOW_UPDATE, 0, 1, uint32(2 ** 31 - 1 - 65_535)),
-          frame(FRAME_SETTINGS, 0, 0, setting(4, 65_536)),
+          rawFrame(FRAME_WINDOW_UPDATE, 0, 1, uint32(2 ** 31 - 1 - 65_535)),
+          rawFrame(FRAME_SETTINGS, 0, 0, setting(4, 65_536)),
         ],
       ],
       [
         "PUSH_PROMISE",
         PROTOCOL_ERROR,
-        (r) => [frame(FRAME_PUSH_PROMISE, FLAG_END_HEADERS, 1, Buffer.concat([uint32(2), r.block(HEADS)]))],
+        (r) => [rawFrame(FRAME_PUSH_PROMISE, FLAG_END_HEADERS, 1, Buffer.concat([uint32(2), r.block(HEADS)]))],
       ],
-      ["PING on a stream", PROTOCOL_ERROR, () => [frame(FRAME_PING, 0, 1, Buffer.alloc(8))]],
-      ["PING of 7 octets", FRAME_SIZE_ERROR, () => [frame(FRAME_PING, 0, 0, Buffer.alloc(7))]],
-      ["GOAWAY on a stream", PROTOCOL_ERROR, () => [frame(FRAME_GOAWAY, 0, 1, Buffer.alloc(8))]],
-      ["GOAWAY of 7 octets", FRAME_SIZE_ERROR, () => [frame(FRAME_GOAWAY, 0, 0, Buffer.alloc(7))]],
-      ["WINDOW_UPDATE of 0 on the connection", PROTOCOL_ERROR, () => [frame(FRAME_WINDOW_UPDATE, 0, 0, uint32(0))]],
-      ["WINDOW_UPDATE of 3 octets", FRAME_SIZE_ERROR, () => [frame(FRAME_WINDOW_UPDATE, 0, 0, [0, 0, 1])]],
-      ["WINDOW_UPDATE on an idle stream", PROTOCOL_ERROR, () => [frame(FRAME_WINDOW_UPDATE, 0, 9, uint32(1))]],
+      ["PING on a stream", PROTOCOL_ERROR, () => [rawFrame(FRAME_PING, 0, 1, Buffer.alloc(8))]],
+      ["PING of 7 octets", FRAME_SIZE_ERROR, () => [rawFrame(FRAME_PING, 0, 0, Buffer.alloc(7))]],
+      ["GOAWAY on a stream", PROTOCOL_ERROR, () => [rawFrame(FRAME_GOAWAY, 0, 1, Buffer.alloc(8))]],
+      ["GOAWAY of 7 octets", FRAME_SIZE_ERROR, () => [rawFrame(FRAME_GOAWAY, 0, 0, Buffer.alloc(7))]],
+      ["WINDOW_UPDATE of 0 on the connection", PROTOCOL_ERROR, () => [rawFrame(FRAME_WINDOW_UPDATE, 0, 0, uint32(0))]],
+      ["WINDOW_UPDATE of 3 octets", FRAME_SIZE_ERROR, () => [rawFrame(FRAME_WINDOW_UPDATE, 0, 0, [0, 0, 1])]],
+      ["WINDOW_UPDATE on an idle stream", PROTOCOL_ERROR, () => [rawFrame(FRAME_WINDOW_UPDATE, 0, 9, uint32(1))]],
       [
         "a connection's window over 2^31 - 1",
         FLOW_CONTROL_ERROR,
-        () => [frame(FRAME_WINDOW_UPDATE, 0, 0, uint32(2 ** 31 - 1))],
+        () => [rawFrame(FRAME_WINDOW_UPDATE, 0, 0, uint32(2 ** 31 - 1))],
       ],
       [
         "CONTINUATION without HEADERS",
         PROTOCOL_ERROR,
-        (r) => [frame(FRAME_CONTINUATION, FLAG_END_HEADERS, 1, r.block(HEADS))],
+        (r) => [rawFrame(FRAME_CONTINUATION, FLAG_END_HEADERS, 1, r.block(HEADS))],
       ],
       [
         "CONTINUATION after the end of a block",
         PROTOCOL_ERROR,
-        (r) => [r.headers(1, POST, false), frame(FRAME_CONTINUATION, FLAG_END_HEADERS, 1)],
+        (r) => [r.headers(1, POST, false), rawFrame(FRAME_CONTINUATION, FLAG_END_HEADERS, 1)],
       ],
       [
         "CONTINUATION of another stream",
         PROTOCOL_ERROR,
-        (r) => [frame(FRAME_HEADERS, 0, 1, r.block(HEADS)), frame(FRAME_CONTINUATION, FLAG_END_HEADERS, 3)],
+        (r) => [rawFrame(FRAME_HEADERS, 0, 1, r.block(HEADS)), rawFrame(FRAME_CONTINUATION, FLAG_END_HEADERS, 3)],
       ],
       [
         "CONTINUATION on stream 0",
         PROTOCOL_ERROR,
-        (r) => [frame(FRAME_HEADERS, 0, 1, r.block(HEADS)), frame(FRAME_CONTINUATION, FLAG_END_HEADERS, 0)],
+        (r) => [rawFrame(FRAME_HEADERS, 0, 1, r.block(HEADS)), rawFrame(FRAME_CONTINUATION, FLAG_END_HEADERS, 0)],
       ],
       [
         "another frame amid a block",
         PROTOCOL_ERROR,
-        (r) => [frame(FRAME_HEADERS, 0, 1, r.block(HEADS)), frame(FRAME_PING, 0, 0, Buffer.alloc(8))],
+        (r) => [rawFrame(FRAME_HEADERS, 0, 1, r.block(HEADS)), rawFrame(FRAME_PING, 0, 0, Buffer.alloc(8))],
       ],
       [
         "DATA amid a block",
         PROTOCOL_ERROR,
-        (r) => [r.headers(1, POST, false), frame(FRAME_HEADERS, 0, 3, r.block(HEADS)), r.data(1, "x", true)],
+        (r) => [r.headers(1, POST, false), rawFrame(FRAME_HEADERS, 0, 3, r.block(HEADS)), r.data(1, "x", true)],
       ],
       [
         "an unknown frame amid a block",
         PROTOCOL_ERROR,
-        (r) => [frame(FRAME_HEADERS, 0, 1, r.block(HEADS)), frame(0xfa, 0, 1)],
+        (r) => [rawFrame(FRAME_HEADERS, 0, 1, r.block(HEADS)), rawFrame(0xfa, 0, 1)],
       ],
       [
         "a header block that is no HPACK",
         COMPRESSION_ERROR,
-        () => [frame(FRAME_HEADERS, ENDS, 1, [0xff, 0xff, 0xff, 0xff, 0xff])],
+        () => [rawFrame(FRAME_HEADERS, ENDS, 1, [0xff, 0xff, 0xff, 0xff, 0xff])],
       ],
-      ["an index past the table", COMPRESSION_ERROR, () => [frame(FRAME_HEADERS, ENDS, 1, [0x82, 0xbe])]],
-      ["a table size over ours", COMPRESSION_ERROR, () => [frame(FRAME_HEADERS, ENDS, 1, [0x3f, 0xff, 0x7f, 0x82])]],
+      ["an index past the table", COMPRESSION_ERROR, () => [rawFrame(FRAME_HEADERS, ENDS, 1, [0x82, 0xbe])]],
+      ["a table size over ours", COMPRESSION_ERROR, () => [rawFrame(FRAME_HEADERS, ENDS, 1, [0x3f, 0xff, 0x7f, 0x82])]],
     ];
     for (const [what, code, send] of cases) {
       it(what, async () => {
@@ -278,7 +287,7 @@ describe("a proxy's HTTP/2 connection with a client", () => {
 
     it("an acknowledgement before SETTINGS", async () => {
       const early = await RawHttp2.open(client.outboundPort);
-      early.send(Buffer.from(CLIENT_PREFACE), frame(FRAME_SETTINGS, FLAG_ACK, 0));
+      early.send(Buffer.from(CLIENT_PREFACE), rawFrame(FRAME_SETTINGS, FLAG_ACK, 0));
       await early.until(() => early.goaway >= 0 || early.closed);
       assert.equal(early.goaway, PROTOCOL_ERROR);
       early.destroy();
@@ -289,7 +298,7 @@ describe("a proxy's HTTP/2 connection with a client", () => {
         const bad = Buffer.from(CLIENT_PREFACE);
         bad[at] = (bad[at] as number) ^ 1;
         const early = await RawHttp2.open(client.outboundPort);
-        early.send(bad, frame(FRAME_SETTINGS, 0, 0), early.headers(1, HEADS, true));
+        early.send(bad, rawFrame(FRAME_SETTINGS, 0, 0), early.headers(1, HEADS, true));
         await early.until(() => early.closed);
         assert.deepEqual(seen, []);
       }
@@ -424,12 +433,12 @@ describe("a proxy's HTTP/2 connection with a client", () => {
       [
         "WINDOW_UPDATE of 0",
         PROTOCOL_ERROR,
-        (r) => [r.headers(1, keep, false), frame(FRAME_WINDOW_UPDATE, 0, 1, uint32(0))],
+        (r) => [r.headers(1, keep, false), rawFrame(FRAME_WINDOW_UPDATE, 0, 1, uint32(0))],
       ],
       [
         "a window over 2^31 - 1",
         FLOW_CONTROL_ERROR,
-        (r) => [r.headers(1, keep, false), frame(FRAME_WINDOW_UPDATE, 0, 1, uint32(2 ** 31 - 1))],
+        (r) => [r.headers(1, keep, false), rawFrame(FRAME_WINDOW_UPDATE, 0, 1, uint32(2 ** 31 - 1))],
       ],
       [
         "more DATA than its window",
@@ -439,7 +448,7 @@ describe("a proxy's HTTP/2 connection with a client", () => {
       [
         "PRIORITY on itself",
         PROTOCOL_ERROR,
-        (r) => [r.headers(1, keep, false), frame(FRAME_PRIORITY, 0, 1, [0, 0, 0, 1, 9])],
+        (r) => [r.headers(1, keep, false), rawFrame(FRAME_PRIORITY, 0, 1, [0, 0, 0, 1, 9])],
       ],
     ];
     for (const [what, code, send] of streams) {
@@ -457,9 +466,9 @@ describe("a proxy's HTTP/2 connection with a client", () => {
     await raw.until(() => raw.of(1).reset >= 0);
     raw.send(
       raw.data(1, "late", false),
-      frame(FRAME_WINDOW_UPDATE, 0, 1, uint32(5)),
+      rawFrame(FRAME_WINDOW_UPDATE, 0, 1, uint32(5)),
       raw.headers(1, [["x-late", "1"]], true),
-      frame(FRAME_RST_STREAM, 0, 1, uint32(8)),
+      rawFrame(FRAME_RST_STREAM, 0, 1, uint32(8)),
     );
     await serves(3);
   });
@@ -467,8 +476,8 @@ describe("a proxy's HTTP/2 connection with a client", () => {
   it("takes frames on a stream that the client has reset and the app answers still", async () => {
     raw.send(
       raw.headers(1, HEADS, true),
-      frame(FRAME_RST_STREAM, 0, 1, uint32(8)),
-      frame(FRAME_PRIORITY, 0, 1, [0, 0, 0, 0, 9]),
+      rawFrame(FRAME_RST_STREAM, 0, 1, uint32(8)),
+      rawFrame(FRAME_PRIORITY, 0, 1, [0, 0, 0, 0, 9]),
     );
     await serves(3);
   });
@@ -476,9 +485,9 @@ describe("a proxy's HTTP/2 connection with a client", () => {
   it("keeps the header tables right over a list that is too large", async () => {
     const large: Pairs = Array.from({ length: 40 }, (_, i) => [`x-large-${i}`, "v".repeat(2_000)]);
     raw.send(
-      frame(FRAME_HEADERS, FLAG_END_STREAM, 1, raw.block(HEADS)),
-      ...large.map((pair) => frame(FRAME_CONTINUATION, 0, 1, raw.block([pair]))),
-      frame(FRAME_CONTINUATION, FLAG_END_HEADERS, 1, raw.block([["x-kept", "kept"]])),
+      rawFrame(FRAME_HEADERS, FLAG_END_STREAM, 1, raw.block(HEADS)),
+      ...large.map((pair) => rawFrame(FRAME_CONTINUATION, 0, 1, raw.block([pair]))),
+      rawFrame(FRAME_CONTINUATION, FLAG_END_HEADERS, 1, raw.block([["x-kept", "kept"]])),
     );
     await raw.until(() => raw.of(1).heads.length > 0);
     assert.equal(raw.of(1).heads[0]?.[":status"], "431");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Http2App, startHttp2App } from "../test/support/http2-peers.ts";
+import { type Pairs, RawHttp2, rawFrame, uint32 } from "../test/support/http2-wire.ts";
 import { createProxyWorld, type ProxyWorld } from "../test/support/proxy-world.ts";
-import { frame, type Pairs, RawHttp2, uint32 } from "../test/support/raw-http2.ts";
 import {
   CANCEL,
   ENHANCE_YOUR_CALM,
@@ -94,7 +94,7 @@ describe("a proxy flooded over HTTP/2", () => {
   it("ends a connection that begins and resets streams without end (CVE-2023-44487)", async () => {
     await calmed(MANY, (i) => [
       raw.headers(i * 2 + 1, heads("/keep"), true),
-      frame(FRAME_RST_STREAM, 0, i * 2 + 1, uint32(CANCEL)),
+      rawFrame(FRAME_RST_STREAM, 0, i * 2 + 1, uint32(CANCEL)),
     ]);
     assert.ok(asked <= 1_002, `the app was asked ${asked} times`);
   });
@@ -102,7 +102,7 @@ describe("a proxy flooded over HTTP/2", () => {
   it("ends a connection that has its streams reset without end (CVE-2025-8671)", async () => {
     await calmed(MANY, (i) => [
       raw.headers(i * 2 + 1, heads("/keep"), false),
-      frame(FRAME_WINDOW_UPDATE, 0, i * 2 + 1, uint32(0)),
+      rawFrame(FRAME_WINDOW_UPDATE, 0, i * 2 + 1, uint32(0)),
     ]);
     assert.ok(asked <= 1_002, `the app was asked ${asked} times`);
   });
@@ -118,35 +118,35 @@ describe("a proxy flooded over HTTP/2", () => {
   });
 
   const floods: Readonly<Record<string, (r: RawHttp2, i: number) => readonly Buffer[]>> = {
-    SETTINGS: () => [frame(FRAME_SETTINGS, 0, 0, [0, 3, 0, 0, 0, 9])],
-    "empty SETTINGS": () => [frame(FRAME_SETTINGS, 0, 0)],
-    "SETTINGS acknowledgements": () => [frame(FRAME_SETTINGS, FLAG_ACK, 0)],
-    PING: () => [frame(FRAME_PING, 0, 0, Buffer.alloc(8))],
-    "PING answers": () => [frame(FRAME_PING, FLAG_ACK, 0, Buffer.alloc(8))],
-    PRIORITY: (_r, i) => [frame(FRAME_PRIORITY, 0, i * 2 + 1, [0, 0, 0, 0, 1])],
-    "unknown frames": () => [frame(0xfa, 0, 0)],
-    GOAWAY: () => [frame(FRAME_GOAWAY, 0, 0, Buffer.alloc(8))],
-    "WINDOW_UPDATE of the connection": () => [frame(FRAME_WINDOW_UPDATE, 0, 0, uint32(1))],
+    SETTINGS: () => [rawFrame(FRAME_SETTINGS, 0, 0, [0, 3, 0, 0, 0, 9])],
+    "empty SETTINGS": () => [rawFrame(FRAME_SETTINGS, 0, 0)],
+    "SETTINGS acknowledgements": () => [rawFrame(FRAME_SETTINGS, FLAG_ACK, 0)],
+    PING: () => [rawFrame(FRAME_PING, 0, 0, Buffer.alloc(8))],
+    "PING answers": () => [rawFrame(FRAME_PING, FLAG_ACK, 0, Buffer.alloc(8))],
+    PRIORITY: (_r, i) => [rawFrame(FRAME_PRIORITY, 0, i * 2 + 1, [0, 0, 0, 0, 1])],
+    "unknown frames": () => [rawFrame(0xfa, 0, 0)],
+    GOAWAY: () => [rawFrame(FRAME_GOAWAY, 0, 0, Buffer.alloc(8))],
+    "WINDOW_UPDATE of the connection": () => [rawFrame(FRAME_WINDOW_UPDATE, 0, 0, uint32(1))],
     "WINDOW_UPDATE of a stream": (r, i) => [
       ...(i === 0 ? [r.headers(1, heads("/keep"), false)] : []),
-      frame(FRAME_WINDOW_UPDATE, 0, 1, uint32(1)),
+      rawFrame(FRAME_WINDOW_UPDATE, 0, 1, uint32(1)),
     ],
     "empty DATA": (r, i) => [...(i === 0 ? [r.headers(1, heads("/keep"), false)] : []), r.data(1, "", false)],
     "DATA of padding": (r, i) => [
       ...(i === 0 ? [r.headers(1, heads("/keep"), false)] : []),
-      frame(FRAME_DATA, FLAG_PADDED, 1, [0]),
+      rawFrame(FRAME_DATA, FLAG_PADDED, 1, [0]),
     ],
     "empty CONTINUATION": (r, i) => [
-      i === 0 ? frame(FRAME_HEADERS, FLAG_END_STREAM, 1, r.block(heads("/"))) : frame(FRAME_CONTINUATION, 0, 1),
+      i === 0 ? rawFrame(FRAME_HEADERS, FLAG_END_STREAM, 1, r.block(heads("/"))) : rawFrame(FRAME_CONTINUATION, 0, 1),
     ],
     "long CONTINUATION": (r, i) => [
       i === 0
-        ? frame(FRAME_HEADERS, FLAG_END_STREAM, 1, r.block(heads("/")))
-        : frame(FRAME_CONTINUATION, 0, 1, Buffer.alloc(16_384, 0x82)),
+        ? rawFrame(FRAME_HEADERS, FLAG_END_STREAM, 1, r.block(heads("/")))
+        : rawFrame(FRAME_CONTINUATION, 0, 1, Buffer.alloc(16_384, 0x82)),
     ],
     "frames on a stream that was reset": (r, i) => [
       ...(i === 0 ? [r.headers(1, [...heads("/"), ["X-Upper", "1"]], false)] : []),
-      frame(FRAME_RST_STREAM, 0, 1, uint32(CANCEL)),
+      rawFrame(FRAME_RST_STREAM, 0, 1, uint32(CANCEL)),
     ],
   };
   for (const [what, make] of Object.entries(floods)) {
@@ -159,7 +159,7 @@ describe("a proxy flooded over HTTP/2", () => {
     await raw.until(() => raw.of(3).ended);
     const blocks = Buffer.concat([raw.block(heads("/")), Buffer.alloc(16_000, NEWEST_ENTRY)]);
     for (let id = 5; id < 45; id += 2) {
-      raw.send(frame(FRAME_HEADERS, FLAG_END_STREAM | FLAG_END_HEADERS, id, blocks));
+      raw.send(rawFrame(FRAME_HEADERS, FLAG_END_STREAM | FLAG_END_HEADERS, id, blocks));
       await raw.until(() => raw.of(id).heads.length > 0);
       assert.equal(raw.of(id).heads[0]?.[":status"], "431");
     }
@@ -174,10 +174,19 @@ describe("a proxy flooded over HTTP/2", () => {
   it("serves a client that does much, but what is of use", async () => {
     for (let i = 0; i < 1_500; i++) {
       const id = i * 2 + 1;
-      raw.send(raw.headers(id, heads("/"), false), frame(FRAME_WINDOW_UPDATE, 0, id, uint32(100)));
-      raw.send(frame(FRAME_PING, 0, 0, Buffer.alloc(8)), raw.data(id, "", true));
+      raw.send(raw.headers(id, heads("/"), false), rawFrame(FRAME_WINDOW_UPDATE, 0, id, uint32(100)));
+      raw.send(rawFrame(FRAME_PING, 0, 0, Buffer.alloc(8)), raw.data(id, "", true));
       if (i % 100 === 99) await raw.until(() => raw.of(id).ended);
     }
     assert.equal(asked, 1_500);
+  });
+
+  it("goes by the limits that its proxy was given", async () => {
+    const strict = await world.proxy("strict", { limits: { maxIdleFrames: 50 } });
+    const calm = await RawHttp2.connect(strict.outboundPort);
+    await calm.settled();
+    calm.send(...Array.from({ length: 60 }, () => rawFrame(FRAME_PING, 0, 0, Buffer.alloc(8))));
+    await calm.until(() => calm.goaway >= 0);
+    assert.equal(calm.goaway, ENHANCE_YOUR_CALM);
   });
 });

@@ -21,6 +21,7 @@ import {
   type Engine,
   type ServerLimits,
 } from "./http1/engine.ts";
+import { DEFAULT_FLOOD_LIMITS, type FloodLimits } from "./http2/flood-guard.ts";
 import { Http2Pool } from "./http2/http2-pool.ts";
 import { Admission } from "./inbound/admission.ts";
 import { AppAddresses, type AppPlace } from "./inbound/app-addresses.ts";
@@ -75,7 +76,7 @@ export interface WorkloadOptions {
   readonly multiplex?: boolean;
 }
 
-export interface ProxyLimits extends ServerLimits {
+export interface ProxyLimits extends ServerLimits, FloodLimits {
   /** TCP connect, to what speaks no TLS. */
   readonly connectMs: number;
   /** TCP connect and TLS handshake together. */
@@ -109,6 +110,7 @@ export interface WorkloadDeps {
 
 const PROXY_LIMITS: ProxyLimits = {
   ...DEFAULT_LIMITS,
+  ...DEFAULT_FLOOD_LIMITS,
   connectMs: 1_000,
   handshakeMs: 4_000,
   lookupMs: 3_000,
@@ -265,6 +267,8 @@ export class WorkloadProxy {
     const { clock, random, log, transport, mux, hops, turns, reservedPorts } = this.#deps;
     const { workload, listen, app, trustDomain } = this.#options;
     const limits = this.#limits;
+    const { maxIdleFrames, idleFramesPerSecond, maxResets, resetsPerSecond } = limits;
+    const floods = { maxIdleFrames, idleFramesPerSecond, maxResets, resetsPerSecond };
     const metrics = this.#metrics;
     const services = this.#services;
     const outboundEngine = createEngine({ clock, log, transport, limits, turns });
@@ -304,6 +308,7 @@ export class WorkloadProxy {
       random,
       services,
       metrics,
+      floods,
       connectMs: limits.connectMs,
       handshakeMs: limits.handshakeMs,
       hops,
@@ -353,6 +358,7 @@ export class WorkloadProxy {
         admission: rules,
         apps,
         limits: takes,
+        floods,
         connectMs: limits.connectMs,
         pool: (port) => pools(port).http1,
         http2Pool: (port) => pools(port).http2,

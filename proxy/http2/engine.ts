@@ -1,8 +1,9 @@
 import type { Engine } from "../http1/engine.ts";
+import { DEFAULT_FLOOD_LIMITS, type FloodLimits } from "./flood-guard.ts";
 import type { Field } from "./hpack/field.ts";
 import { Outputs } from "./outputs.ts";
 
-export interface Http2Limits {
+export interface Http2Limits extends FloodLimits {
   /** Of a header list, as RFC 9113 section 6.5.2 counts it. */
   readonly maxListBytes: number;
   readonly maxFields: number;
@@ -19,6 +20,7 @@ export interface Http2Limits {
 }
 
 const DEFAULT_HTTP2_LIMITS: Http2Limits = {
+  ...DEFAULT_FLOOD_LIMITS,
   maxListBytes: 65_536,
   maxFields: 200,
   maxStreams: 250,
@@ -45,5 +47,6 @@ export function createHttp2Engine(
   limits: Partial<Http2Limits> = {},
   failed: (error: string) => void = () => {},
 ): Http2Engine {
-  return { base, limits: { ...DEFAULT_HTTP2_LIMITS, ...limits }, outputs: new Outputs(), fields: [], failed };
+  const { wheel } = base.transport;
+  return { base, limits: { ...DEFAULT_HTTP2_LIMITS, ...limits }, outputs: new Outputs(wheel), fields: [], failed };
 }

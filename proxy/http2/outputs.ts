@@ -1,7 +1,11 @@
+import { type TimerWheel, WheelTimer } from "../../transport/timer-wheel.ts";
+
 /** Room for the largest header list that is passed on, and for a whole DATA frame. */
 const OUTPUT_BYTES = 81_920;
 /** Buffers that are filled at a time; a turn that would need more writes what there is first. */
-const MAX_TAKEN = 32;
+const MAX_TAKEN = 16;
+/** As many are kept as a period of this length needed at once. */
+const PERIOD_MS = 5_000;
 
 /** A connection with bytes to be written. */
 export interface DirtyConnection {
@@ -15,18 +19,35 @@ export interface DirtyConnection {
  */
 export class Outputs {
   readonly #free: Buffer[] = [];
+  readonly #wheel: TimerWheel;
+  readonly #timer = new WheelTimer(() => this.#shrink());
   #dirty: DirtyConnection[] = [];
   #spare: DirtyConnection[] = [];
   #due = false;
+  /** Since the period began. */
+  #mostTaken = 0;
   readonly #run = (): void => {
     this.#due = false;
     this.flush();
   };
 
+  constructor(wheel: TimerWheel) {
+    this.#wheel = wheel;
+  }
+
+  /** Bytes of buffers that nobody has taken. */
+  get freeBytes(): number {
+    return this.#free.length * OUTPUT_BYTES;
+  }
+
   /** A buffer for `by`, whose `flush` is called at the end of the turn, if not before. */
   take(by: DirtyConnection): Buffer {
     if (this.#dirty.length >= MAX_TAKEN) this.flush();
-    this.#dirty.push(by);
+    const taken = this.#dirty.push(by);
+    if (taken > this.#mostTaken) {
+      if (this.#mostTaken === 0) this.#wheel.arm(this.#timer, PERIOD_MS);
+      this.#mostTaken = taken;
+    }
     if (!this.#due) {
       this.#due = true;
       setImmediate(this.#run);
@@ -45,5 +66,13 @@ export class Outputs {
     this.#spare = dirty;
     for (const connection of dirty) connection.flush();
     dirty.length = 0;
+  }
+
+  /** After a period without a single byte to send, the next one is free of cost: nothing is kept, and no timer runs. */
+  #shrink(): void {
+    if (this.#free.length > this.#mostTaken) this.#free.length = this.#mostTaken;
+    const used = this.#mostTaken > 0;
+    this.#mostTaken = 0;
+    if (used) this.#wheel.arm(this.#timer, PERIOD_MS);
   }
 }

@@ -3,12 +3,13 @@ import { systemClock } from "../../core/clock.ts";
 import { silentLog } from "../../core/log.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import {
+  listenRaw,
+  RawHttp2,
+  type RawServer,
   rawFrame,
   settingsFrame,
+  uint32,
   type WireFrame,
-  type WirePeer,
-  wireClient,
-  wireServer,
 } from "../../test/support/http2-wire.ts";
 import { createTransport } from "../../transport/create-transport.ts";
 import type { Listener, Transport } from "../../transport/transport.ts";
@@ -17,6 +18,7 @@ import { Http2ClientConnection } from "./client-connection.ts";
 import { createHttp2Engine } from "./engine.ts";
 import {
   CANCEL,
+  CLIENT_PREFACE,
   COMPRESSION_ERROR,
   ENHANCE_YOUR_CALM,
   FLAG_ACK,
@@ -52,12 +54,6 @@ const POST = [[":method", "POST"], ...GET.slice(1)] as const;
 
 const ROUNDS = 200;
 
-function uint32(value: number): Buffer {
-  const b = Buffer.alloc(4);
-  b.writeUInt32BE(value);
-  return b;
-}
-
 describe("Http2ServerConnection", () => {
   let transport: Transport;
   let engine: Engine;
@@ -65,10 +61,10 @@ describe("Http2ServerConnection", () => {
   let limits: { -readonly [K in keyof ServerLimits]: ServerLimits[K] };
   let pings: { pingAfterMs: number; pingMs: number };
   let listener: Listener;
-  let app: Awaited<ReturnType<typeof wireServer>>;
+  let app: RawServer;
   let pool: Http2Pool;
   let finished: string[];
-  const peers: WirePeer[] = [];
+  const peers: RawHttp2[] = [];
 
   before(async () => {
     transport = await createTransport({ adapter: "auto", log: silentLog });
@@ -81,7 +77,7 @@ describe("Http2ServerConnection", () => {
     const http2 = { ...made, limits: Object.assign(pings, { ...made.limits, ...pings }) };
     finished = [];
     pool = new Http2Pool();
-    app = await wireServer();
+    app = await listenRaw(() => {}, false);
     const handler: StreamHandler<undefined> = {
       createState: () => undefined,
       route: () => "routed",
@@ -126,15 +122,22 @@ describe("Http2ServerConnection", () => {
     await app.close();
   });
 
-  async function client(...settings: number[]): Promise<WirePeer> {
-    const peer = await wireClient(listener.port);
+  /** The preface is sent, SETTINGS are not. */
+  async function connected(): Promise<RawHttp2> {
+    const peer = await RawHttp2.open(listener.port, false);
+    peer.send(Buffer.from(CLIENT_PREFACE));
+    return peer;
+  }
+
+  async function client(...settings: number[]): Promise<RawHttp2> {
+    const peer = await connected();
     peers.push(peer);
     peer.send(settingsFrame(...settings));
     await peer.frame(({ type, flags }) => type === FRAME_SETTINGS && flags === FLAG_ACK);
     return peer;
   }
 
-  async function accepted(...settings: number[]): Promise<WirePeer> {
+  async function accepted(...settings: number[]): Promise<RawHttp2> {
     const peer = await app.accept();
     peers.push(peer);
     peer.send(settingsFrame(...settings), rawFrame(FRAME_SETTINGS, FLAG_ACK, 0));
@@ -149,7 +152,7 @@ describe("Http2ServerConnection", () => {
   const pong = (frame: WireFrame) => frame.type === FRAME_PING && frame.flags === FLAG_ACK;
 
   for (const [what, bytes, code] of [
-    ["HEADERS on stream 2", (p: WirePeer) => p.headers(2, GET, FLAG_END_STREAM), PROTOCOL_ERROR],
+    ["HEADERS on stream 2", (p: RawHttp2) => p.headers(2, GET, true), PROTOCOL_ERROR],
     ["DATA on an idle stream", () => rawFrame(FRAME_DATA, 0, 5, Buffer.from("x")), PROTOCOL_ERROR],
     ["RST_STREAM on an idle stream", () => rawFrame(FRAME_RST_STREAM, 0, 5, uint32(8)), PROTOCOL_ERROR],
     ["WINDOW_UPDATE on an idle stream", () => rawFrame(FRAME_WINDOW_UPDATE, 0, 5, uint32(8)), PROTOCOL_ERROR],
@@ -191,10 +194,10 @@ describe("Http2ServerConnection", () => {
     ],
     [
       "streams begun and reset at once",
-      (p: WirePeer) =>
+      (p: RawHttp2) =>
         Buffer.concat(
           Array.from({ length: 1_500 }, (_, i) => [
-            p.headers(2 * i + 1, POST, 0),
+            p.headers(2 * i + 1, POST, false),
             rawFrame(FRAME_RST_STREAM, 0, 2 * i + 1, uint32(CANCEL)),
           ]).flat(),
         ),
@@ -212,11 +215,11 @@ describe("Http2ServerConnection", () => {
   }
 
   it("ends the connection for a wrong preface, and for one that does not come", async () => {
-    const wrong = await wireClient(listener.port);
+    const wrong = await connected();
     wrong.send(rawFrame(FRAME_PING, 0, 0, Buffer.alloc(8)));
     await wrong.frame(goaway(PROTOCOL_ERROR));
     limits.headMs = 100;
-    const silent = await wireClient(listener.port);
+    const silent = await connected();
     await silent.frame(goaway(PROTOCOL_ERROR));
     for (const peer of [wrong, silent]) await peer.end();
   });
@@ -238,7 +241,7 @@ describe("Http2ServerConnection", () => {
   ] as const) {
     it(`resets a stream with ${what}, and goes on`, async () => {
       const peer = await client();
-      peer.send(peer.headers(1, fields as readonly (readonly [string, string])[], FLAG_END_STREAM));
+      peer.send(peer.headers(1, fields as readonly (readonly [string, string])[], true));
       await peer.frame(reset(1, PROTOCOL_ERROR));
       peer.send(rawFrame(FRAME_PING, 0, 0, Buffer.alloc(8)));
       await peer.frame(pong);
@@ -252,7 +255,7 @@ describe("Http2ServerConnection", () => {
       [1, "abcd", 0],
       [3, "ab", FLAG_END_STREAM],
     ] as const) {
-      peer.send(peer.headers(id, [...POST, ["content-length", "3"]], 0));
+      peer.send(peer.headers(id, [...POST, ["content-length", "3"]], false));
       peer.send(rawFrame(FRAME_DATA, last, id, Buffer.from(text)));
       await peer.frame(reset(id, PROTOCOL_ERROR));
     }
@@ -260,23 +263,23 @@ describe("Http2ServerConnection", () => {
 
   it("resets what depends on itself, and more streams than it takes", async () => {
     const peer = await client();
-    for (const id of [1, 3, 5, 7]) peer.send(peer.headers(id, POST, 0));
+    for (const id of [1, 3, 5, 7]) peer.send(peer.headers(id, POST, false));
     await peer.frame(reset(7, REFUSED_STREAM));
     peer.send(rawFrame(FRAME_PRIORITY, 0, 5, Buffer.concat([uint32(5), Buffer.alloc(1)])));
     await peer.frame(reset(5, PROTOCOL_ERROR));
     // What was under way on a stream that was reset is not held against the client.
     peer.send(rawFrame(FRAME_DATA, 0, 5, Buffer.from("late")), rawFrame(FRAME_PING, 0, 0, Buffer.alloc(8)));
     await peer.frame(pong);
-    peer.send(peer.headers(3, GET, FLAG_END_STREAM), peer.headers(3, GET, FLAG_END_STREAM));
+    peer.send(peer.headers(3, GET, true), peer.headers(3, GET, true));
     await peer.frame((frame) => reset(3, PROTOCOL_ERROR)(frame) || reset(3, STREAM_CLOSED)(frame));
   });
 
   it("sends no more than the client's windows let it, also when they shrink below nothing", async () => {
     const peer = await client(SETTINGS_INITIAL_WINDOW_SIZE, 10);
-    peer.send(peer.headers(1, GET, FLAG_END_STREAM));
+    peer.send(peer.headers(1, GET, true));
     const upstream = await accepted();
     await upstream.frame(head(1));
-    upstream.send(upstream.headers(1, [[":status", "200"]], 0));
+    upstream.send(upstream.headers(1, [[":status", "200"]], false));
     upstream.send(rawFrame(FRAME_DATA, FLAG_END_STREAM, 1, Buffer.alloc(40, "x")));
     const sent = () => peer.frames.filter(({ type }) => type === FRAME_DATA).reduce((n, f) => n + f.payload.length, 0);
     const settle = async () => {
@@ -301,7 +304,7 @@ describe("Http2ServerConnection", () => {
 
   it("takes no more of a body than its window, while nobody reads it", async () => {
     const peer = await client();
-    peer.send(peer.headers(1, POST, 0));
+    peer.send(peer.headers(1, POST, false));
     const upstream = await accepted(SETTINGS_INITIAL_WINDOW_SIZE, 0);
     await upstream.frame(head(1));
     for (let i = 0; i < 4; i++) peer.send(rawFrame(FRAME_DATA, 0, 1, Buffer.alloc(16_383)));
@@ -315,16 +318,16 @@ describe("Http2ServerConnection", () => {
 
   it("gives the connection's window back for what is dropped, either way", async () => {
     const peer = await client(SETTINGS_INITIAL_WINDOW_SIZE, 0);
-    const upstreams: WirePeer[] = [];
+    const upstreams: RawHttp2[] = [];
     let id = -1;
     for (let round = 0; round < ROUNDS; round++) {
       id += 2;
-      peer.send(peer.headers(id, POST, 0), rawFrame(FRAME_DATA, 0, id, Buffer.alloc(16_384)));
+      peer.send(peer.headers(id, POST, false), rawFrame(FRAME_DATA, 0, id, Buffer.alloc(16_384)));
       if (upstreams.length === 0) upstreams.push(await accepted(SETTINGS_INITIAL_WINDOW_SIZE, 0));
-      const upstream = upstreams[0] as WirePeer;
+      const upstream = upstreams[0] as RawHttp2;
       const there = id;
       await upstream.frame(head(there));
-      upstream.send(upstream.headers(there, [[":status", "200"]], 0));
+      upstream.send(upstream.headers(there, [[":status", "200"]], false));
       for (let i = 0; i < 3; i++) {
         upstream.send(rawFrame(FRAME_DATA, 0, there, Buffer.alloc(16_384)));
         peer.send(rawFrame(FRAME_DATA, 0, id, Buffer.alloc(16_000)));
@@ -352,7 +355,7 @@ describe("Http2ServerConnection", () => {
 
   it("gives padding back, and windows as the app takes the bytes", async () => {
     const peer = await client();
-    peer.send(peer.headers(1, POST, 0));
+    peer.send(peer.headers(1, POST, false));
     const upstream = await accepted();
     await upstream.frame(head(1));
     const padded = Buffer.concat([Buffer.from([255]), Buffer.alloc(10_000), Buffer.alloc(255)]);
@@ -365,13 +368,10 @@ describe("Http2ServerConnection", () => {
 
   it("passes an answer on that comes before the request has ended, and the reset that ends it", async () => {
     const peer = await client();
-    peer.send(peer.headers(1, POST, 0));
+    peer.send(peer.headers(1, POST, false));
     const upstream = await accepted();
     await upstream.frame(head(1));
-    upstream.send(
-      upstream.headers(1, [[":status", "413"]], FLAG_END_STREAM),
-      rawFrame(FRAME_RST_STREAM, 0, 1, uint32(0)),
-    );
+    upstream.send(upstream.headers(1, [[":status", "413"]], true), rawFrame(FRAME_RST_STREAM, 0, 1, uint32(0)));
     await peer.frame(head(1));
     await peer.frame(reset(1, 0));
     await eventually(() => finished.length === 1);
@@ -379,38 +379,38 @@ describe("Http2ServerConnection", () => {
   });
 
   for (const [what, answer] of [
-    ["no status", (p: WirePeer) => p.headers(1, [["a", "b"]], 0)],
-    ["status 101", (p: WirePeer) => p.headers(1, [[":status", "101"]], 0)],
+    ["no status", (p: RawHttp2) => p.headers(1, [["a", "b"]], false)],
+    ["status 101", (p: RawHttp2) => p.headers(1, [[":status", "101"]], false)],
     ["DATA first", () => rawFrame(FRAME_DATA, 0, 1, Buffer.from("x"))],
-    ["a 1xx that ends", (p: WirePeer) => p.headers(1, [[":status", "103"]], FLAG_END_STREAM)],
+    ["a 1xx that ends", (p: RawHttp2) => p.headers(1, [[":status", "103"]], true)],
     [
       "connection fields",
-      (p: WirePeer) =>
+      (p: RawHttp2) =>
         p.headers(
           1,
           [
             [":status", "200"],
             ["upgrade", "x"],
           ],
-          0,
+          false,
         ),
     ],
     [
       "a length that ends early",
-      (p: WirePeer) =>
+      (p: RawHttp2) =>
         p.headers(
           1,
           [
             [":status", "200"],
             ["content-length", "3"],
           ],
-          1,
+          true,
         ),
     ],
   ] as const) {
     it(`answers 502 to an answer with ${what}`, async () => {
       const peer = await client();
-      peer.send(peer.headers(1, GET, FLAG_END_STREAM));
+      peer.send(peer.headers(1, GET, true));
       const upstream = await accepted();
       await upstream.frame(head(1));
       upstream.send(answer(upstream));
@@ -423,7 +423,7 @@ describe("Http2ServerConnection", () => {
     pings.pingAfterMs = 100;
     pings.pingMs = 300;
     const peer = await client();
-    peer.send(peer.headers(1, GET, FLAG_END_STREAM));
+    peer.send(peer.headers(1, GET, true));
     const upstream = await accepted();
     const dead = await upstream.frame(({ type, flags }) => type === FRAME_PING && flags === 0);
     assert.equal(dead.payload.length, 8);

@@ -1,5 +1,5 @@
 import type { ByteStream } from "../../transport/byte-stream.ts";
-import { Http2Connection, PING_DATA } from "./connection.ts";
+import { Http2Connection } from "./connection.ts";
 import type { Http2Engine } from "./engine.ts";
 import { Exchange } from "./exchange.ts";
 import {
@@ -13,6 +13,7 @@ import {
 } from "./frames.ts";
 import type { StreamHandler } from "./handler.ts";
 import { HPACK_TOO_LARGE } from "./hpack/decoder.ts";
+import { PING_DATA } from "./session.ts";
 import {
   SETTINGS_ENABLE_CONNECT_PROTOCOL,
   SETTINGS_MAX_CONCURRENT_STREAMS,

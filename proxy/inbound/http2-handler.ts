@@ -4,10 +4,12 @@ import type { Identity, TrustDomain } from "../../core/identity.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
 import { Http2ClientConnection } from "../http2/client-connection.ts";
 import type { Http2Engine } from "../http2/engine.ts";
+import type { FloodLimits } from "../http2/flood-guard.ts";
 import type { ServedStream, StreamHandler, StreamVerdict } from "../http2/handler.ts";
 import { type Field, field } from "../http2/hpack/field.ts";
 import type { Http2Pool } from "../http2/http2-pool.ts";
 import type { RequestInfo } from "../http2/message.ts";
+import { deadlineField, retriesLeftField } from "../http2/our-fields.ts";
 import { type InboundDeps, TOO_LATE } from "./inbound-handler.ts";
 import type { Placed } from "./inbound-limits.ts";
 
@@ -30,17 +32,11 @@ export interface Http2Peer {
 export interface Http2InboundDeps extends InboundDeps {
   /** HTTP/2 connections to the app by port. */
   readonly http2Pool: (port: number) => Http2Pool;
+  /** Of a connection of HTTP/2. */
+  readonly floods: FloodLimits;
 }
 
-const RETRIES_LEFT: readonly Field[] = Array.from({ length: 10 }, (_, left) =>
-  field("x-causeway-retries-left", String(left)),
-);
 const MAX_RETRIES = 2;
-
-/** Of no use to a table: it is another one each time. */
-function deadlineField(ms: number): Field {
-  return field("x-causeway-deadline-ms", String(Math.floor(ms)), true);
-}
 
 /** Of one connection. */
 export class Http2InboundHandler implements StreamHandler<StreamState> {
@@ -78,8 +74,7 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
     if (excess !== undefined) return excess;
     if (info.deadlineMs === 0) return TOO_LATE;
     fields.push(this.#clientId);
-    const left = info.retriesLeft === undefined ? undefined : RETRIES_LEFT[info.retriesLeft];
-    if (left !== undefined) fields.push(left);
+    if (info.retriesLeft !== undefined) fields.push(retriesLeftField(info.retriesLeft));
     if (info.deadlineMs !== undefined) fields.push(deadlineField(info.deadlineMs));
     return "routed";
   }

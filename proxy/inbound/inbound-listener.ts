@@ -37,7 +37,7 @@ export interface InboundListener extends Listener {
 export async function listenInbound(deps: InboundListenerDeps): Promise<InboundListener> {
   const { transport, tls, engine, intercepted } = deps;
   const handler = new InboundHandler(deps);
-  const http2 = createHttp2Engine(engine, {}, (error) => {
+  const http2 = createHttp2Engine(engine, deps.floods, (error) => {
     deps.metrics.counter("http2_connections_failed_total", `direction="inbound",error="${error}"`).value++;
   });
   const listener = await transport.listenTls(

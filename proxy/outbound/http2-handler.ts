@@ -10,6 +10,7 @@ import { grpcTimeoutOf } from "../http2/grpc-timeout.ts";
 import type { ServedStream, StreamHandler, StreamVerdict } from "../http2/handler.ts";
 import { type Field, field } from "../http2/hpack/field.ts";
 import type { RequestInfo } from "../http2/message.ts";
+import { deadlineField, retriesLeftField } from "../http2/our-fields.ts";
 import { Exchanges, Http2ServerConnection } from "../http2/server-connection.ts";
 import { HTTP2 } from "../preface.ts";
 import { NO_TIMEOUTS } from "../resilience/request-policy.ts";
@@ -34,9 +35,6 @@ interface StreamState extends TryState {
 
 type Request = ServedStream<StreamState>;
 
-const RETRIES_LEFT: readonly Field[] = Array.from({ length: 10 }, (_, left) =>
-  field("x-causeway-retries-left", String(left)),
-);
 /** Authorities as clients write them, by handler. */
 const MAX_KNOWN = 256;
 
@@ -102,7 +100,7 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
     state.counted = service.spec.kind !== "external";
     state.timed = state.deadlineAtMs < Number.POSITIVE_INFINITY;
     if (!state.counted) return "routed";
-    const left = RETRIES_LEFT[0] as Field;
+    const left = retriesLeftField(0);
     if (state.timed) fields.push(left);
     fields.push(left);
     return "routed";
@@ -158,16 +156,14 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
   #send(request: Request, connection: Http2ClientConnection): void {
     const { state, fields } = request;
     if (state.timed) this.#putTimeLeft(request);
-    if (state.counted) fields[fields.length - 1] = RETRIES_LEFT[state.retriesLeft] as Field;
+    if (state.counted) fields[fields.length - 1] = retriesLeftField(state.retriesLeft);
     request.attach(connection);
   }
 
   #putTimeLeft(request: Request): void {
     const { state, fields } = request;
     const leftMs = Math.max(0, Math.floor(this.#tries.leftMs(request)));
-    // Another value each time is of no use to a table.
-    const time = field("x-causeway-deadline-ms", String(Math.min(leftMs, 99_999_999)), true);
-    if (state.counted) fields[fields.length - 2] = time;
+    if (state.counted) fields[fields.length - 2] = deadlineField(leftMs);
     for (let i = 0; i < fields.length; i++)
       if (fields[i]?.name === "grpc-timeout") fields[i] = field("grpc-timeout", grpcTimeoutOf(leftMs), true);
   }
@@ -214,7 +210,7 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
 
 /** Serves clients that speak HTTP/2. */
 export function http2Server(deps: OutboundDeps): ServeHttp2 {
-  const engine = createHttp2Engine(deps.engine, {}, (error) => {
+  const engine = createHttp2Engine(deps.engine, deps.floods, (error) => {
     deps.metrics.counter("http2_connections_failed_total", `direction="outbound",error="${error}"`).value++;
   });
   const shared = new Exchanges(engine, new Http2OutboundHandler(deps, engine, undefined));

@@ -1,6 +1,7 @@
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import type { Detections } from "../detect/detections.ts";
 import type { Engine } from "../http1/engine.ts";
+import type { FloodLimits } from "../http2/flood-guard.ts";
 import type { Interception } from "../interception.ts";
 import type { RoutePlan } from "../route/route-table.ts";
 import type { DialDeps } from "./dial.ts";
@@ -37,6 +38,8 @@ export function createOutboundState(row: number, fixed?: string): OutboundState 
 export interface OutboundDeps extends DialDeps {
   readonly engine: Engine;
   readonly services: ServiceTable;
+  /** Of a connection of HTTP/2. */
+  readonly floods: FloodLimits;
   /** Row of requests that name no service. */
   readonly unknownRow: number;
   readonly detections: Detections;
