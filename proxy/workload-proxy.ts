@@ -252,6 +252,8 @@ export class WorkloadProxy {
       },
     );
     this.#discovery = watch;
+    // The ports are open already: names that were asked for meanwhile would wait for ever.
+    for (const authority of this.#services.authorities()) watch.subscribe(authority);
     const watching = watch.run(signal);
     this.#undo.push(() => watching);
     this.#serving = serving;

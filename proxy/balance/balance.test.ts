@@ -3,7 +3,7 @@ import { ManualClock } from "../../core/clock.ts";
 import { seededRandom } from "../../core/random.ts";
 import { ConnectionPool } from "../http1/connection-pool.ts";
 import { Http2Pool } from "../http2/http2-pool.ts";
-import { admit, createBreaker, fail } from "../resilience/breaker.ts";
+import { admit, createBreaker, fail, GATEWAY_MAX_MS } from "../resilience/breaker.ts";
 import type { Endpoint, EndpointSpec, GatewayTarget } from "./endpoint.ts";
 import { createLoad, loadOf, observe } from "./peak-ewma.ts";
 import { pickGroup, shareOut } from "./priority.ts";
@@ -106,7 +106,8 @@ describe("Service.choose()", () => {
       routeRow: () => 0,
       links: () => links,
       gateway(host, port) {
-        const known = gateways.get(host) ?? { host, port, load: createLoad(0), breaker: createBreaker() };
+        const breaker = createBreaker(GATEWAY_MAX_MS);
+        const known = gateways.get(host) ?? { host, port, load: createLoad(0), breaker, connectedMs: -Infinity };
         gateways.set(host, known);
         return known;
       },
@@ -281,6 +282,40 @@ describe("Service.choose()", () => {
     assert.ok(gateway);
     admit(gateway.breaker, clock.nowMs());
     assert.deepEqual(chosen(web), ["none"]);
+  });
+
+  it("probes a lone gateway within 2 s however often it has failed, so that a mirror's name comes back", async () => {
+    const web = service(spec(groupSpec("east", ["e"], ["g1"])));
+    const gateway = gateways.get("g1");
+    for (let i = 0; i < 10; i++) {
+      open(gateway);
+      assert.deepEqual(chosen(web), ["none"]);
+      await clock.advance(2_000);
+      assert.deepEqual(chosen(web), ["e"]);
+      assert.ok(gateway);
+      admit(gateway.breaker, clock.nowMs());
+    }
+    await clock.advance(2_000);
+    assert.deepEqual(chosen(web), ["e"]);
+  });
+
+  it("says of each group what keeps requests from it", () => {
+    const notReady = { ...groupSpec("", ["a"]), endpoints: [endpointSpec("a", false)] };
+    const gone = groupSpec("south", []);
+    const web = service(spec(notReady, groupSpec("east", ["e"], ["g1"]), groupSpec("north", ["n"]), gone));
+    links = new Map([["north", { health: "dead", ramp: 0 }]]);
+    open(gateways.get("g1"));
+    const { kinds, text } = web.obstacles();
+    assert.deepEqual(kinds, ["not_ready", "gateways_broken", "link_dead", "no_endpoints"]);
+    assert.match(
+      text,
+      /^none of 1 endpoints is ready; no gateway of east takes connections, the next try is in \d+ ms;/,
+    );
+    assert.match(text, /; the link to north is dead; no endpoint in south is known$/);
+    const local = service(spec(groupSpec("", ["a"])));
+    assert.deepEqual(local.obstacles(), { kinds: [], text: "" });
+    open(all(local)[0]);
+    assert.deepEqual(local.obstacles().kinds, ["ejected"]);
   });
 
   it("does not believe breakers that would leave less than half of the only group", () => {

@@ -11,6 +11,8 @@ export interface GatewayTarget {
   readonly port: number;
   readonly load: Load;
   readonly breaker: Breaker;
+  /** When it last led to an endpoint, whichever. */
+  connectedMs: number;
 }
 
 /** Whose fault a failed dial is: a gateway that takes no connection says nothing about the endpoint behind it. */

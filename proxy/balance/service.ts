@@ -8,6 +8,7 @@ import { type RouteSpec, RouteTable } from "../route/route-table.ts";
 import { Affinity, rendezvous, type Session, uniformOf } from "./affinity.ts";
 import type { Endpoint, EndpointSpec, GatewayTarget, Group } from "./endpoint.ts";
 import { createFailback, ramped } from "./failback.ts";
+import { type Obstacle, obstacleText, obstacleTo } from "./obstacle.ts";
 import { capacityOf, type GroupHealth, pickGroup, shareOut } from "./priority.ts";
 import { beginRamp } from "./slow-start.ts";
 import { twoChoices } from "./two-choices.ts";
@@ -219,6 +220,28 @@ export class Service {
       pool.destroy();
       http2.destroy();
     }
+  }
+
+  /**
+   * What keeps requests from each group, in the order of the groups, and all of it for people; bounded. Empty where
+   * nothing does: then it was this request that had tried everything.
+   */
+  obstacles(): { readonly kinds: readonly Obstacle[]; readonly text: string } {
+    const nowMs = this.#deps.clock.nowMs();
+    const kinds: Obstacle[] = [];
+    const texts: string[] = [];
+    for (const group of this.#groups.slice(0, 8)) {
+      const obstacle = this.obstacle(group);
+      if (obstacle === undefined) continue;
+      kinds.push(obstacle);
+      texts.push(obstacleText(obstacle, group, nowMs));
+    }
+    return { kinds, text: texts.join("; ") };
+  }
+
+  /** What keeps requests from `group`; undefined where nothing does. */
+  obstacle(group: Group): Obstacle | undefined {
+    return obstacleTo(group, this.#linkOf(group), this.#deps.clock.nowMs());
   }
 
   /** For a log: what of each group could take a request; bounded. */

@@ -50,6 +50,8 @@ function serviceView(service: Service): unknown {
     groups: service.groups.map((group) => ({
       cluster: group.cluster,
       trustDomain: group.trustDomain,
+      /** Why it takes no request; null where it does. */
+      obstacle: service.obstacle(group) ?? null,
       gateways: group.gateways.map(({ host, port, breaker }) => ({ host, port, breaker: breaker.state })),
       endpoints: group.endpoints.map((endpoint) => ({
         id: endpoint.spec.id,

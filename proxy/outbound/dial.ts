@@ -123,6 +123,7 @@ function dialProxy(
     );
     return deps.clock.after(0, () => onFailure(error, "gateway"));
   }
+  const sinceMs = deps.clock.nowMs();
   const report = gateway === undefined ? undefined : watchGateway(deps, gateway);
   try {
     const trustDomain = parseTrustDomain(endpoint.group.trustDomain);
@@ -146,9 +147,11 @@ function dialProxy(
         return onConnect(stream);
       },
       (error) => {
-        const reached = error.code !== "PROXY_CONNECT_FAILED";
-        report?.(reached ? "connected" : "failed");
-        onFailure(error, reached || gateway === undefined ? "endpoint" : "gateway");
+        const answered = error.code !== "PROXY_CONNECT_FAILED";
+        // It led others to where they wanted meanwhile: what this one waited for is behind it.
+        const behind = !answered && gateway !== undefined && isTimeout(error) && gateway.connectedMs > sinceMs;
+        report?.(answered ? "connected" : behind ? "cancelled" : "failed");
+        onFailure(error, answered || behind || gateway === undefined ? "endpoint" : "gateway");
       },
     );
     return () => {
@@ -160,6 +163,10 @@ function dialProxy(
     const failure = asMeshError(error, "PROXY_CONNECT_FAILED", `connect to ${identity}`);
     return deps.clock.after(0, () => onFailure(failure, "endpoint"));
   }
+}
+
+function isTimeout({ cause }: MeshError): boolean {
+  return cause instanceof Error && "code" in cause && cause.code === "ETIMEDOUT";
 }
 
 /** The callee becomes the stream's user; transport is told who that is. */
@@ -183,6 +190,7 @@ function watchGateway(
     const nowMs = clock.nowMs();
     switch (end) {
       case "connected":
+        gateway.connectedMs = nowMs;
         observe(gateway.load, nowMs - sinceMs, nowMs);
         succeed(gateway.breaker, nowMs);
         return;

@@ -1,4 +1,5 @@
 import type { MeshError, MeshErrorCode } from "../../core/errors.ts";
+import type { Service } from "../balance/service.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
 import type { Refusal } from "../http1/engine.ts";
 
@@ -22,6 +23,7 @@ interface LastTry {
   readonly dialError: MeshError | undefined;
   /** Code of the answer that was turned down. */
   readonly refusal: string | undefined;
+  readonly service: Service | undefined;
 }
 
 /** The one place where a failure to reach a service becomes HTTP. */
@@ -33,7 +35,7 @@ export function refusalFor(authority: string, failure: TryFailure | undefined, s
   });
   switch (failure) {
     case undefined:
-      return to(503, "PROXY_NO_ENDPOINTS", "no endpoint can take the request. Check mesh services and mesh links.");
+      return to(503, "PROXY_NO_ENDPOINTS", `${obstaclesTo(state.service)}. Check mesh services and mesh links.`);
     case "connect":
       return to(503, "PROXY_CONNECT_FAILED", state.dialError?.message ?? "no connection could be made.");
     case "untaken":
@@ -54,4 +56,10 @@ export function refusalFor(authority: string, failure: TryFailure | undefined, s
     default:
       return failure satisfies never;
   }
+}
+
+/** Why nothing could even be tried. */
+function obstaclesTo(service: Service | undefined): string {
+  const text = service?.obstacles().text ?? "";
+  return text === "" ? "no endpoint can take the request" : text;
 }

@@ -3,6 +3,7 @@ import { ManualClock } from "../../core/clock.ts";
 import { seededRandom } from "../../core/random.ts";
 import { PLAIN_SERVICE, type ServiceSpec } from "../balance/service.ts";
 import { Metrics } from "../observe/metrics.ts";
+import { admit, admits, fail } from "../resilience/breaker.ts";
 import { ServiceTable } from "./service-table.ts";
 
 const NOT_FOUND: ServiceSpec = {
@@ -80,5 +81,26 @@ describe("ServiceTable", () => {
     await clock.advance(1);
     table.sweep();
     assert.deepEqual(asked, ["+a:80", "-a:80"]);
+  });
+
+  it("has the gateways of a link that came back tried at once", () => {
+    const gateways = [{ host: "10.0.0.9", port: 4143 }];
+    table.lookup("web-east.shop:80");
+    table.apply("web-east.shop:80", {
+      ...NOT_FOUND,
+      kind: "service",
+      groups: [{ cluster: "east", trustDomain: "east.mesh", endpoints: [], gateways }],
+    });
+    table.applyLinks(new Map([["east", { health: "dead", ramp: 0 }]]));
+    const [gateway] = [...table.gateways];
+    assert.ok(gateway);
+    for (let i = 0; i < 5; i++) {
+      fail(gateway.breaker, true, clock.nowMs(), () => 0);
+      admit(gateway.breaker, clock.nowMs());
+    }
+    fail(gateway.breaker, true, clock.nowMs(), () => 0);
+    assert.equal(admits(gateway.breaker, clock.nowMs()), false);
+    table.applyLinks(new Map([["east", { health: "recovering", ramp: 0.1 }]]));
+    assert.equal(admits(gateway.breaker, clock.nowMs()), true);
   });
 });

@@ -8,7 +8,7 @@ import { type LinkTable, Service, type ServiceDeps, type ServiceSpec } from "../
 import { ConnectionPool } from "../http1/connection-pool.ts";
 import { Http2Pool } from "../http2/http2-pool.ts";
 import { countMux, type Metrics } from "../observe/metrics.ts";
-import { createBreaker } from "../resilience/breaker.ts";
+import { believe, createBreaker, GATEWAY_MAX_MS } from "../resilience/breaker.ts";
 
 export interface ServiceTableOptions {
   readonly clock: Clock;
@@ -156,14 +156,20 @@ export class ServiceTable {
     return entry;
   }
 
-  /** Control's newest state of all links; what waits on one that just died is sent elsewhere. */
+  /**
+   * Control's newest state of all links; what waits on one that just died is sent elsewhere, and gateways of one that
+   * came back are tried at once.
+   */
   applyLinks(links: LinkTable): void {
-    const died = new Set(
-      [...links]
-        .filter(([cluster, { health }]) => health === "dead" && this.#links.get(cluster)?.health !== "dead")
-        .map(([cluster]) => cluster),
-    );
+    const died = new Set<string>();
+    const returned = new Set<string>();
+    for (const [cluster, { health }] of links) {
+      const wasDead = this.#links.get(cluster)?.health === "dead";
+      if (health === "dead" && !wasDead) died.add(cluster);
+      if (health !== "dead" && wasDead) returned.add(cluster);
+    }
     this.#links = links;
+    if (returned.size > 0) this.#believeGateways(returned);
     if (died.size === 0) return;
     for (const service of this.services()) {
       if (!service.spec.federated) continue;
@@ -175,6 +181,20 @@ export class ServiceTable {
         }
       }
     }
+  }
+
+  #believeGateways(clusters: ReadonlySet<string>): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const service of this.services()) {
+      for (const { cluster, gateways } of service.groups) {
+        if (clusters.has(cluster)) for (const { breaker } of gateways) believe(breaker, nowMs);
+      }
+    }
+  }
+
+  /** Every name that is in use, for whoever asks control for them from now on. */
+  authorities(): Iterable<string> {
+    return this.#entries.keys();
   }
 
   /** Forgets authorities that nobody asked for in 5 minutes, closes what idles. */
@@ -237,7 +257,8 @@ export class ServiceTable {
     const key = `${host}:${port}`;
     const known = this.#gateways.get(key);
     if (known !== undefined) return known;
-    const gateway = { host, port, load: createLoad(this.#options.clock.nowMs()), breaker: createBreaker() };
+    const breaker = createBreaker(GATEWAY_MAX_MS);
+    const gateway = { host, port, load: createLoad(this.#options.clock.nowMs()), breaker, connectedMs: -Infinity };
     this.#gateways.set(key, gateway);
     return gateway;
   }

@@ -439,6 +439,7 @@ export class Tries<R extends OutboundRequest> {
       });
       return;
     }
+    if (failure === undefined && state.dialError === undefined) this.#countUntried(state.service);
     this.#deps.log.debug("outbound.gave.up", {
       authority: state.service?.authority,
       failure,
@@ -453,6 +454,12 @@ export class Tries<R extends OutboundRequest> {
         state,
       ),
     );
+  }
+
+  /** Nothing could be tried: by what is in the way. */
+  #countUntried(service: Service | undefined): void {
+    const [first = "tried"] = service?.obstacles().kinds ?? [];
+    this.#deps.metrics.counter("outbound_http_untried_total", `reason="${first}"`).value++;
   }
 
   /** The exchange is over. Status 0: it was broken off; `grpcStatus` -1: it is not gRPC. */

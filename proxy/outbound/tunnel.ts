@@ -60,6 +60,7 @@ function openOpaque(deps: OutboundDeps, connection: ServedRequest<OutboundState>
       const refusal = refusalFor(service.authority, error === undefined ? undefined : "connect", {
         dialError: error,
         refusal: undefined,
+        service,
       });
       const text = refusalText(refusal, false, true);
       stream.write(text, 0, text.length);

@@ -9,6 +9,8 @@ export interface Breaker {
   /** Openings in a row, for the backoff. */
   attempt: number;
   untilMs: number;
+  /** Longest time between two probes. */
+  readonly maxMs: number;
   readonly window: SuccessWindow;
 }
 
@@ -31,11 +33,16 @@ export interface Peers {
 
 const FAILURES_TO_OPEN = 7;
 const BACKOFF: BackoffOptions = { minMs: 1_000, maxMs: 60_000, jitter: 0.5 };
+/**
+ * A gateway that took no connections is probed this often: everything of its cluster waits for it, where it is the only
+ * one, and what takes it out of use for longer is its link's health, or that its cluster names it no more.
+ */
+export const GATEWAY_MAX_MS = 2_000;
 const HALF_WINDOW_MS = 5_000;
 
-export function createBreaker(): Breaker {
+export function createBreaker(maxMs: number = BACKOFF.maxMs): Breaker {
   const window = { startMs: 0, good: 0, bad: 0, goodBefore: 0, badBefore: 0 };
-  return { state: "closed", failures: 0, attempt: 0, untilMs: 0, window };
+  return { state: "closed", failures: 0, attempt: 0, untilMs: 0, maxMs, window };
 }
 
 /** Moves the window on to `nowMs`. */
@@ -69,7 +76,7 @@ export function admits(breaker: Breaker, nowMs: number): boolean {
 export function admit(breaker: Breaker, nowMs: number): void {
   if (breaker.state === "closed") return;
   breaker.state = "halfOpen";
-  breaker.untilMs = nowMs + BACKOFF.maxMs;
+  breaker.untilMs = nowMs + breaker.maxMs;
 }
 
 /** Returns true where this closes the breaker. */
@@ -107,7 +114,7 @@ export function fail(breaker: Breaker, decisive: boolean, nowMs: number, random:
     if (peers?.mayEject() === false) return false;
   }
   breaker.state = "open";
-  breaker.untilMs = nowMs + backoffMs(breaker.attempt++, BACKOFF, random);
+  breaker.untilMs = nowMs + backoffMs(breaker.attempt++, { ...BACKOFF, maxMs: breaker.maxMs }, random);
   return true;
 }
 
@@ -116,4 +123,11 @@ export function release(breaker: Breaker, nowMs: number): void {
   if (breaker.state !== "halfOpen") return;
   breaker.state = "open";
   breaker.untilMs = nowMs;
+}
+
+/** Something else says that it works again: the next request probes, whatever went before. */
+export function believe(breaker: Breaker, nowMs: number): void {
+  if (breaker.state !== "open") return;
+  breaker.untilMs = nowMs;
+  breaker.attempt = 0;
 }

@@ -16,6 +16,7 @@ import {
 import { PORTS, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
 import { routeName } from "../../core/route-name.ts";
 import { type CommandOptions, type CommandResult, output, run } from "./commands.ts";
+import { meshAccount } from "./mesh-account.ts";
 
 /** First octets that no demo uses; a cluster of the same mesh comes 10 and 20 further on. */
 const OCTETS = [130, 160, 190, 220].flatMap((base) => [1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => base + n));
@@ -200,12 +201,17 @@ export class LocalMesh {
     return JSON.parse(answer.stdout) as WhoAmI;
   }
 
-  /** Waits until `url` is answered by `by`. */
+  /** Waits until `url` is answered by `by`; where that never comes, the error says how the whole mesh looks. */
   async answered(cluster: string, url: string, by: string): Promise<WhoAmI> {
-    return await reached(`${by} answers ${url} called from ${cluster}`, async () => {
-      const answer = await this.whoami(cluster, url);
-      return answer.cluster === by ? answer : undefined;
-    });
+    try {
+      return await reached(`${by} answers ${url} called from ${cluster}`, async () => {
+        const answer = await this.whoami(cluster, url);
+        return answer.cluster === by ? answer : undefined;
+      });
+    } catch (error) {
+      const account = await meshAccount(this, { [cluster]: ["client"] });
+      throw new Error(`${(error as Error).message}\n${account}`, { cause: error });
+    }
   }
 
   /** The running process that `run/<name>.json` records. */
