@@ -1,56 +1,12 @@
-import { Redis, type RedisOptions } from "ioredis";
 import { backoffMs, RECONNECT } from "../core/backoff.ts";
-import { errorText, hasCode, MeshError } from "../core/errors.ts";
+import { hasCode, MeshError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
-import { type ScriptedRedis, withScripts } from "./redis-scripts.ts";
+import { createRedisClient, type RedisClient, type RedisEndpoint, redisError } from "./redis-client.ts";
 import type { StoreHealth } from "./store.ts";
-
-/** ioredis's options, without the one that its constructor's types choke on. */
-export type ServerOptions = Omit<RedisOptions, "replyMapping">;
-
-/** Where Redis is and how to get in. Sentinel's options are ioredis's own and pass through `server`. */
-export interface RedisEndpoint {
-  readonly server: ServerOptions;
-  /** For one answer, and for a connection to be made. */
-  readonly timeoutMs: number;
-}
-
-/**
- * What went wrong as a MeshError. Without the cause: ioredis hangs the command's arguments on its errors, and
- * those hold the password or the values.
- */
-export function redisError(error: unknown, doing: string): MeshError {
-  if (error instanceof MeshError) return error;
-  const text = errorText(error);
-  if (/^FENCED/.test(text)) {
-    return new MeshError("REGISTRY_FENCED", `Cannot ${doing}: another holder has the lease.`);
-  }
-  if (/^(NOAUTH|WRONGPASS|NOPERM|DENIED)|invalid password/.test(text)) {
-    return new MeshError("REGISTRY_DENIED", `Cannot ${doing}: Redis says ${text} Check user, password and ACL.`);
-  }
-  return new MeshError("REGISTRY_UNAVAILABLE", `Cannot ${doing}: ${text || "no connection"}.`);
-}
-
-function options({ server, timeoutMs }: RedisEndpoint, name: string): ServerOptions {
-  return {
-    ...server,
-    protocol: 2,
-    connectionName: name,
-    lazyConnect: true,
-    connectTimeout: timeoutMs,
-    // Nothing waits for a connection: callers keep their work and retry.
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    // INFO is refused to users without @dangerous; a loading server answers LOADING anyway.
-    enableReadyCheck: false,
-    disableClientInfo: true,
-  };
-}
 
 /** The connection for commands: reconnects for ever with jitter; calls fail fast while there is none. */
 export class RedisConnection {
-  readonly #redis: ScriptedRedis;
+  readonly #redis: RedisClient;
   readonly #first: Promise<void>;
   #ready = false;
   #failure: MeshError | undefined;
@@ -58,31 +14,35 @@ export class RedisConnection {
   #closed = false;
 
   constructor(endpoint: RedisEndpoint, name: string, random: Random) {
-    const redis = new Redis({
-      ...options(endpoint, name),
-      commandTimeout: endpoint.timeoutMs,
-      // A silent connection is dead; without this it would be kept until TCP gives up, minutes later.
-      socketTimeout: endpoint.timeoutMs * 2,
-      retryStrategy: (times) => Math.ceil(backoffMs(times - 1, RECONNECT, random)),
-      // A demoted master: connect again, to find the new one.
-      reconnectOnError: (error) => error.message.startsWith("READONLY"),
+    const redis = createRedisClient(endpoint, {
+      name,
+      commandTimeoutMs: endpoint.timeoutMs,
+      silenceMs: endpoint.timeoutMs * 2,
+      retryMs: (attempt) => Math.ceil(backoffMs(attempt - 1, RECONNECT, random)),
     });
-    this.#redis = withScripts(redis);
-    this.#first = new Promise((resolve) => {
-      redis.once("ready", resolve);
-      redis.once("close", resolve);
-    });
+    this.#redis = redis;
+    const failed = (error: unknown) => {
+      this.#failure = redisError(error, "reach the registry");
+    };
     redis.on("ready", () => {
       this.#ready = true;
       this.#failure = undefined;
       this.#stalled = undefined;
     });
-    redis.on("error", (error: unknown) => {
-      this.#failure = redisError(error, "reach the registry");
+    redis.on("error", failed);
+    // Of a Redis Cluster: one node's. It counts as long as no other node lets us in.
+    redis.on("node error", (error) => {
+      if (!this.#ready) failed(error);
     });
     redis.on("close", () => {
       this.#ready = false;
       this.#failure ??= redisError(new Error("the connection was closed"), "reach the registry");
+    });
+    this.#first = new Promise((resolve) => {
+      redis.on("ready", resolve);
+      // Without a Sentinel that answers, no attempt ends; the first error tells as much.
+      redis.on("error", () => resolve());
+      redis.on("close", resolve);
     });
     redis.connect().catch(() => {
       // Told by the events above.
@@ -90,7 +50,7 @@ export class RedisConnection {
   }
 
   /** Runs `command`; waits only for the very first connection attempt. */
-  async call<T>(doing: string, command: (redis: ScriptedRedis) => Promise<T>): Promise<T> {
+  async call<T>(doing: string, command: (redis: RedisClient) => Promise<T>): Promise<T> {
     if (!this.#ready && !this.#closed) await this.#first;
     if (this.#closed) throw new MeshError("REGISTRY_UNAVAILABLE", `Cannot ${doing}: the registry is closed.`);
     if (!this.#ready) throw this.#failure ?? redisError(new Error("no connection"), doing);
@@ -128,18 +88,15 @@ export async function connectBlocking(
   name: string,
   blockMs: number,
   signal: AbortSignal,
-): Promise<Redis> {
-  const timeoutMs = blockMs + endpoint.timeoutMs;
-  const redis = new Redis({
-    ...options(endpoint, name),
-    commandTimeout: timeoutMs,
-    socketTimeout: timeoutMs,
-    retryStrategy: () => null,
-  });
+): Promise<RedisClient> {
+  const commandTimeoutMs = blockMs + endpoint.timeoutMs;
+  const redis = createRedisClient(endpoint, { name, commandTimeoutMs, silenceMs: commandTimeoutMs });
   let failure: unknown;
-  redis.on("error", (error: unknown) => {
+  const failed = (error: unknown) => {
     failure = error;
-  });
+  };
+  redis.on("error", failed);
+  redis.on("node error", failed);
   signal.addEventListener("abort", () => redis.disconnect(), { once: true });
   try {
     await redis.connect();

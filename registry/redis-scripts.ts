@@ -1,5 +1,3 @@
-import type { Redis } from "ioredis";
-
 /**
  * Revisions are stream ids `<ms>-<n>`: Redis's time, and a count within it, never going back. So they rise across
  * loss of all data and across a promoted replica, and one that was lost with its master is never made again.
@@ -43,9 +41,11 @@ for i = 4, #ARGV, 3 do
     if set then
       redis.call('XADD', KEYS[2], 'MAXLEN', '~', maxEntries, revision, 'p', previous, 'b', total, 'k', key, 'v', value)
       redis.call('HSET', KEYS[1], key, revision .. ' ' .. value)
+      redis.call('ZADD', KEYS[5], 0, key)
     else
       redis.call('XADD', KEYS[2], 'MAXLEN', '~', maxEntries, revision, 'p', previous, 'b', total, 'k', key)
       redis.call('HDEL', KEYS[1], key)
+      redis.call('ZREM', KEYS[5], key)
     end
     previous = revision
     changed = true
@@ -90,20 +90,87 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 `;
 
-/** A connection on which the scripts are defined. */
-export interface ScriptedRedis extends Redis {
+/**
+ * A chunk of the entries under a prefix, in the order of their keys, so that a reader can go on anywhere: on a replica
+ * that was promoted meanwhile or on the node that a slot went to, where a cursor of HSCAN would mean nothing.
+ */
+const READ = `
+local tip = redis.call('HGET', KEYS[3], 'revision') or '0-0'
+local from = ARGV[2] == '' and '[' .. ARGV[1] or '(' .. ARGV[2]
+local keys = redis.call('ZRANGEBYLEX', KEYS[2], from, '(' .. ARGV[1] .. '\\255', 'LIMIT', 0, ARGV[3])
+local reply, bytes, last = { tip, '' }, 0, ''
+for i, key in ipairs(keys) do
+  local stored = redis.call('HGET', KEYS[1], key)
+  last = key
+  if stored then
+    reply[#reply + 1] = key
+    reply[#reply + 1] = stored
+    bytes = bytes + #stored
+  end
+  if bytes > tonumber(ARGV[4]) then break end
+end
+if last ~= '' and (#keys == tonumber(ARGV[3]) or last ~= keys[#keys]) then reply[2] = last end
+return reply
+`;
+
+/** Tokens and leases stay. Without a revision every reader sees that what it knew is gone. */
+const CLEAR = `
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[4])
+redis.call('HDEL', KEYS[3], 'revision', 'bytes')
+return 'OK'
+`;
+
+/** The commands that the store sends, scripts among them. */
+export interface RegistryCommands {
+  hget(key: string, field: string): Promise<string | null>;
+  hgetall(key: string): Promise<Record<string, string>>;
+  hlen(key: string): Promise<number>;
+  zcard(key: string): Promise<number>;
+  xlen(key: string): Promise<number>;
+  get(key: string): Promise<string | null>;
+  pttl(key: string): Promise<number>;
+  info(section: string): Promise<string>;
+  xrange(key: string, from: string, to: string, count: "COUNT", max: number): Promise<[id: string, fields: string[]][]>;
+  xread(
+    count: "COUNT",
+    max: number,
+    block: "BLOCK",
+    ms: number,
+    streams: "STREAMS",
+    key: string,
+    after: string,
+  ): Promise<[key: string, entries: [id: string, fields: string[]][]][] | null>;
   /** Arguments: `<token> <holder>`, entries and bytes of stream to keep, then key, "1" (set) or "0" (delete), value. */
-  meshWrite(data: string, changes: string, meta: string, lease: string, ...args: string[]): Promise<string>;
+  meshWrite(
+    data: string,
+    changes: string,
+    meta: string,
+    lease: string,
+    index: string,
+    ...args: string[]
+  ): Promise<string>;
+  /** The revision, where to go on ("" at the end), then keys and what is stored under them. */
+  meshRead(
+    data: string,
+    index: string,
+    meta: string,
+    prefix: string,
+    after: string,
+    maxEntries: string,
+    maxBytes: string,
+  ): Promise<[revision: string, last: string, ...pairs: string[]]>;
   meshAcquire(leaseKey: string, meta: string, lease: string, holder: string, ttlMs: string): Promise<string | null>;
   meshRenew(leaseKey: string, fence: string, ttlMs: string): Promise<number>;
   meshRelease(leaseKey: string, fence: string): Promise<number>;
+  meshClear(data: string, changes: string, meta: string, index: string): Promise<string>;
 }
 
-/** Defines the scripts on `redis`. */
-export function withScripts(redis: Redis): ScriptedRedis {
-  redis.defineCommand("meshWrite", { numberOfKeys: 4, lua: WRITE });
-  redis.defineCommand("meshAcquire", { numberOfKeys: 2, lua: ACQUIRE });
-  redis.defineCommand("meshRenew", { numberOfKeys: 1, lua: RENEW });
-  redis.defineCommand("meshRelease", { numberOfKeys: 1, lua: RELEASE });
-  return redis as ScriptedRedis;
-}
+/** By the name of their command. All keys of a cluster have one hash tag, so any of them may go into one script. */
+export const SCRIPTS = {
+  meshWrite: { numberOfKeys: 5, lua: WRITE },
+  meshRead: { numberOfKeys: 3, lua: READ },
+  meshAcquire: { numberOfKeys: 2, lua: ACQUIRE },
+  meshRenew: { numberOfKeys: 1, lua: RENEW },
+  meshRelease: { numberOfKeys: 1, lua: RELEASE },
+  meshClear: { numberOfKeys: 4, lua: CLEAR },
+} as const;

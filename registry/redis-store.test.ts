@@ -286,7 +286,7 @@ describe("RedisStore", () => {
       const keys = (await admin.keys("*")).sort();
       assert.deepEqual(
         keys,
-        ["changes", "data", "lease:mirror", "meta"].map((key) => `mesh:{${CLUSTER}}:${key}`),
+        ["changes", "data", "index", "lease:mirror", "meta"].map((key) => `mesh:{${CLUSTER}}:${key}`),
       );
     } finally {
       admin.disconnect();

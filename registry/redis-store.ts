@@ -1,9 +1,11 @@
-import type { Redis } from "ioredis";
 import { childAbort } from "../core/abort.ts";
 import { MeshError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
-import { connectBlocking, RedisConnection, type RedisEndpoint, redisError } from "./redis-connection.ts";
-import { ORIGIN, revisionOf, streamId } from "./redis-revision.ts";
+import { ChangeFeed, type ChangeSource } from "./change-feed.ts";
+import { type StreamChange, streamChange } from "./redis-changes.ts";
+import { type RedisClient, type RedisEndpoint, redisError } from "./redis-client.ts";
+import { connectBlocking, RedisConnection } from "./redis-connection.ts";
+import { ORIGIN, revisionOf } from "./redis-revision.ts";
 import type { RegistryStore, Snapshot, StoreHealth } from "./store.ts";
 import { type Change, checkMutations, type Entry, type Fence, type Mutation } from "./store.ts";
 
@@ -16,50 +18,23 @@ export interface RedisStoreOptions {
   readonly maxChanges?: number;
   /** Bytes of keys and values of the changes kept, roughly. */
   readonly maxChangeBytes?: number;
-  /** How long a watch waits in one call; also how soon it notices that the store lost its data. */
+  /** How long the reader of changes waits in one call; also how soon it notices that the store lost its data. */
   readonly blockMs?: number;
 }
 
-type StreamEntry = [id: string, fields: string[]];
-
-interface StreamChange {
-  readonly id: string;
-  /** Id of the change before. */
-  readonly previous: string;
-  readonly change: Change;
-}
-
-const SCAN_COUNT = 256;
+const READ_ENTRIES = 256;
+const READ_BYTES = 1024 * 1024;
 const CHANGES_PER_READ = 500;
 const READ_ATTEMPTS = 5;
-
-function streamChange([id, fields]: StreamEntry): StreamChange {
-  const field = new Map<string, string>();
-  for (let i = 0; i + 1 < fields.length; i += 2) field.set(fields[i] ?? "", fields[i + 1] ?? "");
-  const key = field.get("k") ?? "";
-  const value = field.get("v");
-  const revision = revisionOf(id);
-  return {
-    id,
-    previous: field.get("p") ?? "",
-    change: value === undefined ? { key, revision } : { key, value, revision },
-  };
-}
-
-function compacted(after: string): MeshError {
-  return new MeshError("REGISTRY_COMPACTED", `Cannot watch after revision ${after}: it is not kept. Read again.`);
-}
 
 function fenceText({ token, holder }: Fence): string {
   return `${token} ${holder}`;
 }
 
 /**
- * The registry in Redis. Under `mesh:{<cluster>}:` are `data` (hash: key -> `<revision> <value>`), `changes` (stream),
- * `meta` (hash: revision, tokens) and `lease:<name>`.
- *
- * Every change in the stream names the one before it. A reader that finds a gap in that chain (trimmed, flushed, a
- * replica promoted that lacks what the reader saw) knows that it must read everything again.
+ * The registry in Redis. Under `mesh:{<cluster>}:` are `data` (hash: key -> `<revision> <value>`), `index` (sorted set of
+ * those keys), `changes` (stream), `meta` (hash: revision, tokens) and `lease:<name>`. Two connections, however many
+ * watches: one for commands, one on which the reader of changes waits.
  */
 export class RedisStore implements RegistryStore {
   readonly #options: RedisStoreOptions;
@@ -68,6 +43,7 @@ export class RedisStore implements RegistryStore {
   readonly #keyPrefix: string;
   readonly #watches = new Set<AbortController>();
   readonly #blockMs: number;
+  #feed: ChangeFeed | undefined;
   #closed = false;
 
   constructor(options: RedisStoreOptions) {
@@ -98,7 +74,14 @@ export class RedisStore implements RegistryStore {
     ];
     for (const { key, value } of mutations) args.push(key, value === undefined ? "0" : "1", value ?? "");
     const id = await this.#connection.call("write to the registry", (redis) =>
-      redis.meshWrite(this.#key("data"), this.#key("changes"), this.#key("meta"), this.#leaseKey(fence.lease), ...args),
+      redis.meshWrite(
+        this.#key("data"),
+        this.#key("changes"),
+        this.#key("meta"),
+        this.#leaseKey(fence.lease),
+        this.#key("index"),
+        ...args,
+      ),
     );
     return revisionOf(id);
   }
@@ -110,26 +93,11 @@ export class RedisStore implements RegistryStore {
     if (ended.aborted) return;
     this.#watches.add(stop);
     try {
-      const redis = await connectBlocking(this.#options.endpoint, `${this.#name}-watch`, this.#blockMs, ended);
-      let cursor = streamId(after);
-      let behind = false;
-      while (!ended.aborted) {
-        const tip = await this.#tip(redis);
-        // Behind the tip and yet nothing was found to read: the stream is gone.
-        if (revisionOf(tip) < revisionOf(cursor) || (behind && tip !== cursor)) throw compacted(cursor);
-        const batch = await this.#next(redis, cursor);
-        behind = batch.length === 0 && tip !== cursor;
-        for (const { id, previous, change } of batch) {
-          if (previous !== cursor) throw compacted(cursor);
-          cursor = id;
-          if (change.key.startsWith(prefix)) yield change;
-          if (ended.aborted) return;
-        }
-      }
+      if (this.#feed === undefined || this.#feed.over) this.#feed = new ChangeFeed(this.#source());
+      yield* this.#feed.watch(prefix, after, ended);
     } catch (error) {
       if (!ended.aborted) throw redisError(error, "watch the registry");
     } finally {
-      // Leaving the scope aborts `stop`, which drops the connection.
       this.#watches.delete(stop);
     }
   }
@@ -162,9 +130,10 @@ export class RedisStore implements RegistryStore {
     this.#closed = true;
     this.#connection.close();
     for (const stop of this.#watches) stop.abort();
+    this.#feed?.close();
   }
 
-  #key(name: "data" | "changes" | "meta"): string {
+  #key(name: "data" | "index" | "changes" | "meta"): string {
     return this.#keyPrefix + name;
   }
 
@@ -172,53 +141,61 @@ export class RedisStore implements RegistryStore {
     return `${this.#keyPrefix}lease:${lease}`;
   }
 
-  async #tip(redis: Redis): Promise<string> {
-    return (await redis.hget(this.#key("meta"), "revision")) ?? ORIGIN;
+  #source(): ChangeSource {
+    const call = <T>(command: (redis: RedisClient) => Promise<T>) =>
+      this.#connection.call("watch the registry", command);
+    return {
+      tip: () => call(async (redis) => (await redis.hget(this.#key("meta"), "revision")) ?? ORIGIN),
+      range: (after) => this.#range(after, "+"),
+      open: async (signal) => {
+        const { endpoint } = this.#options;
+        const redis = await connectBlocking(endpoint, `${this.#name}-watch`, this.#blockMs, signal);
+        const changes = this.#key("changes");
+        return async (after) => {
+          const read = ["COUNT", CHANGES_PER_READ, "BLOCK", this.#blockMs, "STREAMS", changes, after] as const;
+          return ((await redis.xread(...read))?.[0]?.[1] ?? []).map(streamChange);
+        };
+      },
+    };
   }
 
-  async #next(redis: Redis, cursor: string): Promise<StreamChange[]> {
-    const reply = await redis.xread(
-      "COUNT",
-      CHANGES_PER_READ,
-      "BLOCK",
-      this.#blockMs,
-      "STREAMS",
-      this.#key("changes"),
-      cursor,
+  /** The changes after `after` up to and with `to`, some at a time. */
+  async #range(after: string, to: string): Promise<StreamChange[]> {
+    const batch = await this.#connection.call("read the registry", (redis) =>
+      redis.xrange(this.#key("changes"), `(${after}`, to, "COUNT", CHANGES_PER_READ),
     );
-    return (reply?.[0]?.[1] ?? []).map(streamChange);
+    return batch.map(streamChange);
   }
 
   /**
-   * Scans in chunks, so that a large registry never holds Redis up, then applies what changed meanwhile: the result
-   * is the state at the revision after the scan. Undefined where those changes are no longer known.
+   * Reads in chunks, so that a large registry never holds Redis up, then applies what changed meanwhile: the result
+   * is the state at the revision after the last chunk. Undefined where those changes are no longer known.
    */
   async #readOnce(prefix: string): Promise<Snapshot | undefined> {
-    const call = <T>(command: (redis: Redis) => Promise<T>) => this.#connection.call("read the registry", command);
-    let cursor = await call((redis) => this.#tip(redis));
+    const keys = [this.#key("data"), this.#key("index"), this.#key("meta")] as const;
+    const limits = [String(READ_ENTRIES), String(READ_BYTES)] as const;
     const entries = new Map<string, Entry>();
-    const pattern = `${prefix.replace(/[\\*?[\]]/g, "\\$&")}*`;
-    let scan = "0";
+    let cursor: string | undefined;
+    let end = ORIGIN;
+    let from = "";
     do {
-      const [next, fields] = await call((redis) =>
-        redis.hscan(this.#key("data"), scan, "MATCH", pattern, "COUNT", SCAN_COUNT),
+      const [tip, last, ...pairs] = await this.#connection.call("read the registry", (redis) =>
+        redis.meshRead(...keys, prefix, from, ...limits),
       );
-      for (let i = 0; i + 1 < fields.length; i += 2) {
-        const key = fields[i] ?? "";
-        const stored = fields[i + 1] ?? "";
+      for (let i = 0; i + 1 < pairs.length; i += 2) {
+        const key = pairs[i] ?? "";
+        const stored = pairs[i + 1] ?? "";
         const space = stored.indexOf(" ");
         entries.set(key, { key, value: stored.slice(space + 1), revision: revisionOf(stored.slice(0, space)) });
       }
-      scan = next;
-    } while (scan !== "0");
-    const end = await call((redis) => this.#tip(redis));
+      cursor ??= tip;
+      end = tip;
+      from = last;
+    } while (from !== "");
     while (cursor !== end) {
-      const from = cursor;
-      const batch = await call((redis) =>
-        redis.xrange(this.#key("changes"), `(${from}`, end, "COUNT", CHANGES_PER_READ),
-      );
+      const batch: StreamChange[] = await this.#range(cursor, end);
       if (batch.length === 0) return undefined;
-      for (const { id, previous, change } of batch.map(streamChange)) {
+      for (const { id, previous, change } of batch) {
         if (previous !== cursor) return undefined;
         cursor = id;
         const { key, value, revision } = change;

@@ -13,6 +13,13 @@ import { startAdminServer } from "../admin-server.ts";
 import { accessCluster } from "../cluster-access.ts";
 import { processLog } from "../process-log.ts";
 import { type CommonOptions, hostPort, type VerbContext, wholeNumber, withCommonOptions } from "../program.ts";
+import {
+  REDIS_URLS,
+  type RegistryFlags,
+  registryCredentials,
+  registryKind,
+  withRegistryFlags,
+} from "../registry-options.ts";
 import { readRoutes } from "../routes-file.ts";
 
 interface Address {
@@ -20,14 +27,11 @@ interface Address {
   readonly port: number;
 }
 
-interface RelayVerbOptions extends CommonOptions {
+interface RelayVerbOptions extends CommonOptions, RegistryFlags {
   readonly routes?: string;
   readonly cluster?: string;
   readonly trustDomain?: string;
   readonly registry?: string;
-  readonly registryUser?: string;
-  readonly registryPasswordFile?: string;
-  readonly registryCa?: string;
   readonly listen: Address;
   readonly adminListen: Address;
   readonly adapter: "auto" | "handle" | "net";
@@ -38,16 +42,15 @@ const ROUTES_LOOK_MS = 1_000;
 
 export function registerRelay(program: Command, context: VerbContext): void {
   withCommonOptions(
-    program
-      .command("relay")
-      .description("the gateway's data plane alone: passes TLS connections on by the name that they ask for")
-      .option("--registry <url>", "redis://host:port or rediss://host:port: routes of the cluster's exports")
-      .option("--routes <file>", "in place of a registry: YAML or JSON with routes, read again when it changes")
-      .option("--cluster <name>", "name of the cluster (default: the context's)")
-      .option("--trust-domain <name>", "default: <cluster>.mesh")
-      .option("--registry-user <name>", "ACL user of Redis")
-      .option("--registry-password-file <file>", "password of Redis")
-      .option("--registry-ca <file>", "roots for Redis over TLS")
+    withRegistryFlags(
+      program
+        .command("relay")
+        .description("the gateway's data plane alone: passes TLS connections on by the name that they ask for")
+        .option("--registry <url>", `routes of the cluster's exports: ${REDIS_URLS}`)
+        .option("--routes <file>", "in place of a registry: YAML or JSON with routes, read again when it changes")
+        .option("--cluster <name>", "name of the cluster (default: the context's)")
+        .option("--trust-domain <name>", "default: <cluster>.mesh"),
+    )
       .option("--listen <host:port>", "for peers' sidecars", hostPort, { host: "0.0.0.0", port: PORTS.relay })
       .option("--admin-listen <host:port>", "/live /ready /metrics /config", hostPort, {
         host: "127.0.0.1",
@@ -142,15 +145,13 @@ async function registryRoutes(
     cluster,
     clock,
     random,
-    ...(options.registryUser === undefined ? {} : { username: options.registryUser }),
-    ...(options.registryPasswordFile === undefined ? {} : { passwordFile: options.registryPasswordFile }),
-    ...(options.registryCa === undefined ? {} : { caFile: options.registryCa }),
+    ...registryCredentials(options, env),
   });
   try {
     const followed = await followRoutes({ cluster, trustDomain, kube, store, clock, random, log, signal });
     return {
       routes: followed.routes,
-      from: new URL(registry).protocol,
+      from: registryKind(registry),
       notReady: () => (followed.synced ? undefined : "waiting for the registry"),
       degraded() {
         const health = store.health();

@@ -13,6 +13,13 @@ import { type AdminServer, startAdminServer } from "../admin-server.ts";
 import { accessCluster } from "../cluster-access.ts";
 import { processLog } from "../process-log.ts";
 import { type CommonOptions, hostPort, requireOption, type VerbContext, withCommonOptions } from "../program.ts";
+import {
+  REDIS_URLS,
+  type RegistryFlags,
+  registryCredentials,
+  registryKind,
+  withRegistryFlags,
+} from "../registry-options.ts";
 import { ensureFoundation, untilDone } from "../serve/foundation.ts";
 import { ROLES, type Role, type RunningRole, type ServeSettings, startRole } from "../serve/roles.ts";
 
@@ -21,14 +28,11 @@ interface Address {
   readonly port: number;
 }
 
-interface ServeOptions extends CommonOptions {
+interface ServeOptions extends CommonOptions, RegistryFlags {
   readonly roles: string;
   readonly cluster?: string;
   readonly trustDomain?: string;
   readonly registry: string;
-  readonly registryPasswordFile?: string;
-  readonly registryUser?: string;
-  readonly registryCa?: string;
   readonly replica?: string;
   readonly controlListen: Address;
   readonly controlAddress?: Address;
@@ -44,16 +48,15 @@ const any = (port: number): Address => ({ host: "0.0.0.0", port });
 
 export function registerServe(program: Command, context: VerbContext): void {
   withCommonOptions(
-    program
-      .command("serve")
-      .description("run a cluster's side of the mesh: control, gateway, mirror")
-      .option("--roles <names>", "comma-separated", ROLES.join(","))
-      .option("--cluster <name>", "name of the cluster (default: the context's)")
-      .option("--trust-domain <name>", "default: <cluster>.mesh")
-      .option("--registry <url>", "memory:, redis://host:port or rediss://host:port", "memory:")
-      .option("--registry-user <name>", "ACL user of Redis")
-      .option("--registry-password-file <file>", "password of Redis")
-      .option("--registry-ca <file>", "roots for Redis over TLS")
+    withRegistryFlags(
+      program
+        .command("serve")
+        .description("run a cluster's side of the mesh: control, gateway, mirror")
+        .option("--roles <names>", "comma-separated", ROLES.join(","))
+        .option("--cluster <name>", "name of the cluster (default: the context's)")
+        .option("--trust-domain <name>", "default: <cluster>.mesh")
+        .option("--registry <url>", `memory:, ${REDIS_URLS}`, "memory:"),
+    )
       .option(
         "--replica <name>",
         "stable name of this replica, unique among those of a role (default: host and a random part)",
@@ -101,9 +104,7 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
     cluster,
     clock: systemClock,
     random: Math.random,
-    ...(options.registryUser === undefined ? {} : { username: options.registryUser }),
-    ...(options.registryPasswordFile === undefined ? {} : { passwordFile: options.registryPasswordFile }),
-    ...(options.registryCa === undefined ? {} : { caFile: options.registryCa }),
+    ...registryCredentials(options, env),
   });
   const settings: ServeSettings = {
     cluster,
@@ -152,7 +153,7 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
         cluster,
         roles,
         trustDomain: settings.trustDomain,
-        registry: new URL(options.registry).protocol,
+        registry: registryKind(options.registry),
         replica: settings.replica,
       }),
       drain: stop,

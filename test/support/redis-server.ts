@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -13,8 +14,14 @@ export interface RedisServerOptions {
   /** Appends every write to a file before answering, so that a SIGKILL loses nothing. */
   readonly persistent?: boolean;
   readonly tls?: boolean;
+  /** Folder with certificates made for another server, in place of ones of its own. */
+  readonly certificates?: string;
   /** ACL rules by user; `default` is then off. */
   readonly users?: Readonly<Record<string, string>>;
+  /** Further lines of its configuration. */
+  readonly config?: readonly string[];
+  /** A Sentinel in place of a Redis. */
+  readonly sentinel?: boolean;
 }
 
 /** Whether a redis-server is installed; prints why tests are skipped where not. */
@@ -28,7 +35,7 @@ export async function hasRedisServer(): Promise<boolean> {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
@@ -38,7 +45,7 @@ async function freePort(): Promise<number> {
 }
 
 /** A root, and a certificate of 127.0.0.1 for server and client, as PEM files in `dir`. */
-async function writeCertificates(dir: string): Promise<void> {
+export async function writeCertificates(dir: string): Promise<void> {
   const authority = [{ name: "commonName", value: "redis test root" }];
   const make = (subject: typeof authority, extensions: object[], signer?: string) => {
     const keys = generateKeyPairSync("rsa", { modulusLength: 2048 });
@@ -79,7 +86,7 @@ export class RedisServer {
 
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
     const dir = await mkdtemp(join(tmpdir(), "redis-"));
-    if (options.tls === true) await writeCertificates(dir);
+    if (options.tls === true && options.certificates === undefined) await writeCertificates(dir);
     for (let attempt = 0; ; attempt++) {
       const server = new RedisServer(await freePort(), dir, options);
       try {
@@ -94,14 +101,13 @@ export class RedisServer {
 
   /** Starts the process (again); resolves when it answers. */
   async run(): Promise<void> {
-    const { persistent, tls, users } = this.#options;
-    const file = (name: string) => join(this.dir, name);
+    const { persistent, tls, users, certificates, sentinel, config } = this.#options;
+    const file = (name: string) => join(certificates ?? this.dir, name);
     const lines = [
       "bind 127.0.0.1",
       "daemonize no",
-      'save ""',
-      "repl-diskless-sync-delay 0",
       `dir ${this.dir}`,
+      ...(sentinel === true ? [] : ['save ""', "repl-diskless-sync-delay 0"]),
       ...(tls === true
         ? [
             "port 0",
@@ -114,14 +120,18 @@ export class RedisServer {
       ...(persistent === true ? ["appendonly yes", "appendfsync always"] : []),
       ...(users === undefined ? [] : ["user default off"]),
       ...Object.entries(users ?? {}).map(([user, rules]) => `user ${user} ${rules}`),
+      ...(config ?? []),
     ];
-    const process = spawn("redis-server", ["-"], { stdio: ["pipe", "pipe", "ignore"] });
+    // A Sentinel writes into its configuration what it learns, and goes by that when started again.
+    const path = join(this.dir, "redis.conf");
+    if (sentinel !== true || !existsSync(path)) await writeFile(path, `${lines.join("\n")}\n`, { mode: 0o600 });
+    const args = sentinel === true ? [path, "--sentinel"] : [path];
+    const process = spawn("redis-server", args, { stdio: ["ignore", "pipe", "ignore"] });
     this.#process = process;
-    process.stdin.end(`${lines.join("\n")}\n`);
     const log: string[] = [];
     for await (const line of createInterface({ input: process.stdout })) {
       log.push(line);
-      if (line.includes("Ready to accept connections")) {
+      if (/Ready to accept connections|Sentinel ID is/.test(line)) {
         process.stdout.resume();
         return;
       }
