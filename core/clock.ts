@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import { MeshError } from "./errors.ts";
 
 /** Time as an argument: production takes `systemClock`, tests a `ManualClock`. */
@@ -19,6 +20,43 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/**
+ * The system's clock, read at most once per event: from `begin` to `end`, which the transport calls round each read, time
+ * stands still. A request asks for it some ten times, and the reading is dearer than what is done with it.
+ */
+export class EventClock implements Clock {
+  #within = false;
+  #known = false;
+  #nowMs = 0;
+
+  nowMs(): number {
+    if (this.#known) return this.#nowMs;
+    const nowMs = performance.now();
+    if (this.#within) {
+      this.#known = true;
+      this.#nowMs = nowMs;
+    }
+    return nowMs;
+  }
+
+  wallMs(): number {
+    return systemClock.wallMs();
+  }
+
+  after(afterMs: number, run: () => void): () => void {
+    return systemClock.after(afterMs, run);
+  }
+
+  begin(): void {
+    this.#within = true;
+  }
+
+  end(): void {
+    this.#within = false;
+    this.#known = false;
+  }
+}
 
 /** Resolves after `ms`. @throws MeshError ABORTED when `signal` aborts first */
 export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {

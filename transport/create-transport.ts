@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../core/clock.ts";
+import { type Clock, EventClock, systemClock } from "../core/clock.ts";
 import { errorText, MeshError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { ByteStream } from "./byte-stream.ts";
@@ -12,6 +12,7 @@ export interface TransportOptions {
   /** `auto` takes `handle` where its self-test passes on this Node, else `net` with a logged reason. */
   readonly adapter: "handle" | "net" | "auto";
   readonly log: Log;
+  /** An EventClock stands still during each read, of handles. */
   readonly clock?: Clock;
   /** Bytes that may wait to be written on one stream; 4 MiB by default. */
   readonly maxPendingBytes?: number;
@@ -23,14 +24,19 @@ const SELF_TEST_MS = 2_000;
 /** @throws MeshError INTERNAL when `handle` is forced and this Node cannot do it */
 export async function createTransport(options: TransportOptions): Promise<Transport> {
   const { adapter, log } = options;
+  const clock = options.clock ?? systemClock;
   const shared: AdapterOptions = {
-    wheel: new TimerWheel(options.clock ?? systemClock, log),
+    wheel: new TimerWheel(clock, log),
     log,
     maxPendingBytes: options.maxPendingBytes ?? MAX_PENDING_BYTES,
   };
   if (adapter === "net") return new NetTransport(shared);
   try {
-    const transport = new HandleTransport(loadHandleBinding(), shared);
+    const transport = new HandleTransport(
+      loadHandleBinding(),
+      shared,
+      clock instanceof EventClock ? clock : new EventClock(),
+    );
     if (adapter === "auto") await selfTest(transport);
     return transport;
   } catch (error) {

@@ -1,3 +1,4 @@
+import type { EventClock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { HandleBinding, WriteRequest } from "./handle-binding.ts";
 
@@ -53,6 +54,7 @@ export class HandleIo {
   readonly binding: HandleBinding;
   readonly log: Log;
   readonly maxPendingBytes: number;
+  readonly clock: EventClock;
   readonly readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
   readonly readViews = new Views(this.readBuffer);
   /** Reused until libuv keeps it. */
@@ -65,10 +67,11 @@ export class HandleIo {
   #slabUsed = 0;
   readonly #bulkPool: Buffer[] = [];
 
-  constructor(binding: HandleBinding, log: Log, maxPendingBytes: number) {
+  constructor(binding: HandleBinding, log: Log, maxPendingBytes: number, clock: EventClock) {
     this.binding = binding;
     this.log = log;
     this.maxPendingBytes = maxPendingBytes;
+    this.clock = clock;
     this.request = new binding.stream.WriteWrap();
     this.scratch = this.#slab.subarray(0, SCRATCH_BYTES);
     this.scratchViews = new Views(this.scratch);

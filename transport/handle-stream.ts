@@ -279,11 +279,14 @@ export class HandleStream implements ByteStream {
   }
 
   #deliver(buffer: Buffer, n: number): void {
+    const { clock } = this.#io;
+    clock.begin();
     try {
       this.user.onRead(buffer, n);
     } catch (error) {
       this.#failed(error);
     }
+    clock.end();
   }
 
   #end(): void {

@@ -1,6 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP, isIPv6, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import type { EventClock } from "../core/clock.ts";
 import type { MeshError } from "../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
 import type { ConnectRequest, HandleBinding, PipeHandle, SocketHandle, StreamHandle } from "./handle-binding.ts";
@@ -33,10 +34,11 @@ export class HandleTransport implements Transport {
   /** For a TLS socket whose handle cannot be taken over. */
   readonly #fallback: NetTransport;
 
-  constructor(binding: HandleBinding, options: AdapterOptions) {
+  /** `clock` stands still during each read. */
+  constructor(binding: HandleBinding, options: AdapterOptions, clock: EventClock) {
     this.#options = options;
     this.wheel = options.wheel;
-    this.#io = new HandleIo(binding, options.log, options.maxPendingBytes);
+    this.#io = new HandleIo(binding, options.log, options.maxPendingBytes, clock);
     this.#handshakes = new TlsHandshakes(options.wheel);
     this.#fallback = new NetTransport(options);
   }

@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import { readFileSync, unwatchFile, watchFile } from "node:fs";
 import { type Command, Option } from "commander";
 import { aborted } from "../../core/abort.ts";
-import { systemClock } from "../../core/clock.ts";
+import { EventClock, systemClock } from "../../core/clock.ts";
 import { PORTS } from "../../core/defaults.ts";
 import { asMeshError, errorText, MeshError } from "../../core/errors.ts";
 import { defaultTrustDomain, parseTrustDomain } from "../../core/identity.ts";
@@ -107,7 +107,7 @@ async function runProxy(options: ProxyVerbOptions, { env, signal }: VerbContext)
   const log = processLog("proxy", env);
   const life = new AbortController();
   setMaxListeners(0, life.signal);
-  const deps = { clock: systemClock, random: Math.random, log, signal: life.signal };
+  const deps = { clock: new EventClock(), random: Math.random, log, signal: life.signal };
   await checkNodeTls(systemClock.wallMs());
   const proxy = await (options.workloads === undefined
     ? runSidecar(options, deps)

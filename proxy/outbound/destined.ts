@@ -7,7 +7,7 @@ import { type Detected, detectProtocol, isHttp2Start, OPAQUE_PROTOCOL } from "..
 import type { RequestHandler } from "../http1/engine.ts";
 import { ServerConnection } from "../http1/server-connection.ts";
 import { EarlyBytes, passOpaque } from "./opaque.ts";
-import { createOutboundState, type OutboundDeps, type OutboundState } from "./outbound-state.ts";
+import { type OutboundDeps, OutboundState } from "./outbound-state.ts";
 
 /** Port of `<host>:<port>`. */
 export function portOf(authority: string): number {
@@ -51,7 +51,7 @@ export function serveDestined(
   const serveAs = (detected: Detected, b: Buffer, length: number, ended: boolean) => {
     const user =
       detected.kind === "http1" && !detected.forProxy
-        ? new ServerConnection(stream, engine, handler, createOutboundState(deps.unknownRow, authority))
+        ? new ServerConnection(stream, engine, handler, new OutboundState(deps.unknownRow, authority))
         : detected.kind === "http2"
           ? deps.serveHttp2?.(stream, authority)
           : undefined;

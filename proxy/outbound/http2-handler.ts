@@ -22,15 +22,15 @@ import { type Routed, routeRequest } from "./routing.ts";
 import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";
 import type { Entry } from "./service-table.ts";
 import { type DialGate, type RequestProtocol, Tries } from "./tries.ts";
-import { createTryState, type Terms, type TryState } from "./try-state.ts";
+import { type Terms, TryState } from "./try-state.ts";
 
-interface StreamState extends TryState {
+class StreamState extends TryState {
   /** The last field says how many retries are left. */
-  counted: boolean;
+  counted = false;
   /** The field before it says how much time is left. */
-  timed: boolean;
+  timed = false;
   /** What becomes of the request by a rule. */
-  plan: RoutePlan | undefined;
+  plan: RoutePlan | undefined = undefined;
 }
 
 type Request = ServedStream<StreamState>;
@@ -55,7 +55,7 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
   }
 
   createState(): StreamState {
-    return { ...createTryState(this.#deps.unknownRow), counted: false, timed: false, plan: undefined };
+    return new StreamState(this.#deps.unknownRow);
   }
 
   // --- which service

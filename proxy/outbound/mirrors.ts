@@ -9,7 +9,7 @@ import { HTTP1 } from "../preface.ts";
 import type { MirrorTarget } from "../route/route-table.ts";
 import type { OutboundDeps } from "./outbound-state.ts";
 import { type DialGate, type OutboundRequest, type RequestProtocol, Tries } from "./tries.ts";
-import { createTryState, type Terms, type TryState } from "./try-state.ts";
+import { type Terms, TryState } from "./try-state.ts";
 
 /** A request as it goes out. */
 export interface Original {
@@ -130,7 +130,7 @@ class MirroredRequest implements OutboundRequest, Exchange {
     this.method = method;
     this.minor = minor;
     this.startMs = clock.nowMs();
-    this.state = createTryState(unknownRow);
+    this.state = new TryState(unknownRow);
     this.#bytes = bytes;
     this.#tries = tries;
     this.#onOver = onOver;

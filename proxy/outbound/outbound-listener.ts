@@ -5,7 +5,7 @@ import { isHttp2Start } from "../detect/protocol.ts";
 import { ServerConnection } from "../http1/server-connection.ts";
 import type { Interception } from "../interception.ts";
 import { OutboundHandler } from "./outbound-handler.ts";
-import { createOutboundState, type OutboundDeps } from "./outbound-state.ts";
+import { type OutboundDeps, OutboundState } from "./outbound-state.ts";
 import { serveTransparent } from "./transparent.ts";
 
 /**
@@ -57,7 +57,7 @@ function acceptExplicit(stream: ByteStream, deps: OutboundDeps, handler: Outboun
       const user =
         http2 === true && serveHttp2 !== undefined
           ? serveHttp2(stream, undefined)
-          : new ServerConnection(stream, engine, handler, createOutboundState(unknownRow));
+          : new ServerConnection(stream, engine, handler, new OutboundState(unknownRow));
       stream.user = user;
       user.onRead(b, length);
       if (ended && !stream.closed) user.onEnd();

@@ -6,33 +6,28 @@ import type { Interception } from "../interception.ts";
 import type { RoutePlan } from "../route/route-table.ts";
 import type { DialDeps } from "./dial.ts";
 import type { Entry, ServiceTable } from "./service-table.ts";
-import { createTryState, type TryState } from "./try-state.ts";
+import { TryState } from "./try-state.ts";
+
+const NO_HOST = Buffer.alloc(0);
 
 /** What the handler keeps per client connection. */
-export interface OutboundState extends TryState {
+export class OutboundState extends TryState {
   /** The authority of the last request as it stood there, and what it led to: apps ask for the same again and again. */
-  host: Buffer;
-  entry: Entry | undefined;
+  host: Buffer = NO_HOST;
+  entry: Entry | undefined = undefined;
   /** Where all requests of the connection go, whatever they name: `<host>:<port>`. */
   readonly fixed: string | undefined;
   /** What becomes of the request by a rule. */
-  plan: RoutePlan | undefined;
+  plan: RoutePlan | undefined = undefined;
   /** It has been copied to where the rule says, or will not be. */
-  mirrored: boolean;
+  mirrored = true;
   /** Of the mesh's own fields at the end of its head. */
-  addedBytes: number;
-}
+  addedBytes = 0;
 
-export function createOutboundState(row: number, fixed?: string): OutboundState {
-  return {
-    ...createTryState(row),
-    host: Buffer.alloc(0),
-    entry: undefined,
-    fixed,
-    plan: undefined,
-    mirrored: true,
-    addedBytes: 0,
-  };
+  constructor(row: number, fixed?: string) {
+    super(row);
+    this.fixed = fixed;
+  }
 }
 
 export interface OutboundDeps extends DialDeps {

@@ -33,70 +33,50 @@ export interface RequestTimers {
   readonly idle: WheelTimer;
 }
 
-/** What tries keep per request; reused from one request of a connection or stream slot to the next. */
-export interface TryState {
+/**
+ * What tries keep per request; reused from one request of a connection or stream slot to the next. A class, so that all
+ * have one shape: fields of what is spread together are looked up by name each time.
+ */
+export class TryState {
   /** Filled in before `begin`. */
-  readonly wishes: Wishes;
-  service: Service | undefined;
-  endpoint: Endpoint | undefined;
-  tried: Endpoint[];
-  attempts: number;
+  readonly wishes: Wishes = { retriesLeft: undefined, deadlineMs: undefined, prefer: "", client: "" };
+  service: Service | undefined = undefined;
+  endpoint: Endpoint | undefined = undefined;
+  readonly tried: Endpoint[] = [];
+  attempts = 0;
   /** How often it has waited for somebody to take it. */
-  pauses: number;
+  pauses = 0;
   /** Retries of what an app may have seen that are left to it, hops before this one included. */
-  retriesLeft: number;
+  retriesLeft = 0;
   /** Cluster that the app would have answer first; "" for the usual order. */
-  prefer: string;
+  prefer = "";
   /** Who asks, where its service keeps clients apart. */
-  client: string;
-  dialing: CancelConnect | undefined;
+  client = "";
+  dialing: CancelConnect | undefined = undefined;
   /** What `dialing` ends is the wait for a connection. */
-  queued: boolean;
-  tryStartMs: number;
+  queued = false;
+  tryStartMs = 0;
   /** Code of the answer that was turned down. */
-  refusal: string | undefined;
+  refusal: string | undefined = undefined;
   /** The answer's head has gone out. */
-  answering: boolean;
+  answering = false;
   /** An answer was turned down, and what its repetition costs is paid. */
-  paid: boolean;
+  paid = false;
   /** Retries so far that waited for their backoff. */
-  retries: number;
-  terms: Terms;
+  retries = 0;
+  terms: Terms = NO_TERMS;
   /** On the clock; Infinity: never. */
-  deadlineAtMs: number;
+  deadlineAtMs = Number.POSITIVE_INFINITY;
   /** Made when first needed: most requests have no deadline. */
-  timers: RequestTimers | undefined;
+  timers: RequestTimers | undefined = undefined;
   /** Why the last dial failed. */
-  dialError: MeshError | undefined;
+  dialError: MeshError | undefined = undefined;
   /** Of its metrics. */
   row: number;
   /** Of those of the rule that it matched; -1: none. */
-  routeRow: number;
-}
+  routeRow = -1;
 
-export function createTryState(row: number): TryState {
-  return {
-    wishes: { retriesLeft: undefined, deadlineMs: undefined, prefer: "", client: "" },
-    service: undefined,
-    endpoint: undefined,
-    tried: [],
-    attempts: 0,
-    pauses: 0,
-    retriesLeft: 0,
-    prefer: "",
-    client: "",
-    dialing: undefined,
-    queued: false,
-    tryStartMs: 0,
-    refusal: undefined,
-    answering: false,
-    paid: false,
-    retries: 0,
-    terms: NO_TERMS,
-    deadlineAtMs: Number.POSITIVE_INFINITY,
-    timers: undefined,
-    dialError: undefined,
-    row,
-    routeRow: -1,
-  };
+  constructor(row: number) {
+    this.row = row;
+  }
 }
