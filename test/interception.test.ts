@@ -261,6 +261,8 @@ describe("interception in network namespaces", () => {
       );
       match(stdout, /^web \/own host=\S+ client=none\n$/, stderr);
     }
+    const http2 = await curl(PROXY_UID, "--http2-prior-knowledge", `http://${SERVER}:8082/own`);
+    equal(http2.stdout, "h2 /own client=undefined\n", http2.stderr);
     const tls = await curl(PROXY_UID, "-k", `https://${SERVER}:8443/`);
     equal(tls.stdout, "tls\n", tls.stderr);
     ok((await raw(SERVER, 3306, "", 0, PROXY_UID)).stdout.includes("8.0.36"));
@@ -270,6 +272,7 @@ describe("interception in network namespaces", () => {
     );
     const inbound = await metrics(server, SERVER);
     match(inbound, /request_total\{direction="inbound",authority="shop\/web:8080",client_id="",[^}]*} 2/);
+    match(inbound, /request_total\{direction="inbound",authority="[^"]*:8082",client_id="",[^}]*} 1/);
   });
 
   it("takes TLS of the mesh also where it was redirected", async () => {

@@ -13,7 +13,7 @@ import {
   grpcStatusOfRefusal,
   grpcStatusOfReset,
 } from "./grpc-status.ts";
-import type { ServedStream, StreamHandler } from "./handler.ts";
+import type { HeldRequest, ServedStream, StreamHandler } from "./handler.ts";
 import type { Field } from "./hpack/field.ts";
 import {
   createAnswerInfo,
@@ -87,6 +87,15 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
 
   get closed(): boolean {
     return !this.down.open;
+  }
+
+  get requestDone(): boolean {
+    return this.down.receivedEnd;
+  }
+
+  held(): HeldRequest {
+    const body = Buffer.from(this.#held.subarray(0, this.#heldLength));
+    return { fields: this.fields.slice(), body, trailers: this.#heldTrailers };
   }
 
   // --- the request
@@ -288,7 +297,6 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
       return;
     }
     this.#phase = "answered";
-    this.#release();
     this.#status = status;
     const isGrpc = this.#grpc || grpc;
     if (isGrpc && status !== 200 && grpcStatus < 0) this.#grpcStatus = grpcStatusOfHttp(status);
@@ -296,6 +304,7 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
     this.#grpc = isGrpc;
     this.#judgeAtEnd = isGrpc && !end && this.#grpcStatus < 0;
     this.#handler.answered(this, this.#judgeAtEnd ? undefined : !isFailure(status, end ? this.#grpcEnd : -1));
+    this.#release();
     if (!this.#handler.trusted(this)) dropOurs(fields);
     this.#handler.amend(this, fields);
     down.connection?.sendHeaders(down, fields, end);

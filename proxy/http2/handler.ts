@@ -4,6 +4,13 @@ import type { Http2ClientConnection } from "./client-connection.ts";
 import type { Field } from "./hpack/field.ts";
 import type { RequestInfo } from "./message.ts";
 
+/** All of a request, for sending it elsewhere. */
+export interface HeldRequest {
+  readonly fields: Field[];
+  readonly body: Buffer;
+  readonly trailers: Field[] | undefined;
+}
+
 /** A request that is under way, as handlers see and steer it. */
 export interface ServedStream<S> {
   /** The handler's own; reused. */
@@ -12,9 +19,13 @@ export interface ServedStream<S> {
   readonly idempotent: boolean;
   /** All that was sent of it is still held. */
   readonly replayable: boolean;
+  /** All of it has come. */
+  readonly requestDone: boolean;
   readonly closed: boolean;
   /** As it goes out: x-causeway-* fields are taken out, the handler may add its own. */
   readonly fields: Field[];
+  /** A copy of all that is held, which is the whole request where it is done and replayable. */
+  held(): HeldRequest;
   /** Sends it on `connection`. */
   attach(connection: Http2ClientConnection): void;
   /** What is to be called to route a request again that was made to wait; does nothing once that is over. */

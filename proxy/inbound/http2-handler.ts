@@ -1,4 +1,4 @@
-// HTTP/2 requests of other proxies for the app of this workload.
+// HTTP/2 requests for the app of this workload, of other proxies and of callers outside of the mesh.
 import type { MeshErrorCode } from "../../core/errors.ts";
 import type { Identity, TrustDomain } from "../../core/identity.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
@@ -22,7 +22,8 @@ type Request = ServedStream<StreamState>;
 
 /** The peer of a connection, and what it asks for. */
 export interface Http2Peer {
-  readonly identity: Identity;
+  /** Empty: it has shown none. */
+  readonly identity: Identity | "";
   readonly trustDomain: TrustDomain;
   /** Port of the app. */
   readonly port: number;
@@ -43,13 +44,13 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
   readonly #deps: Http2InboundDeps;
   readonly #engine: Http2Engine;
   readonly #peer: Http2Peer;
-  readonly #clientId: Field;
+  readonly #clientId: Field | undefined;
 
   constructor(deps: Http2InboundDeps, engine: Http2Engine, peer: Http2Peer) {
     this.#deps = deps;
     this.#engine = engine;
     this.#peer = peer;
-    this.#clientId = field("x-causeway-client-id", peer.identity);
+    this.#clientId = peer.identity === "" ? undefined : field("x-causeway-client-id", peer.identity);
   }
 
   createState(): StreamState {
@@ -67,11 +68,13 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
       return {
         status: 403,
         code: "PROXY_DENIED",
-        message: `Cannot let ${identity} call port ${port}: it is not exported to it.`,
+        message: `Cannot let ${identity || "a caller without an identity"} call port ${port}: it is not exported to it.`,
       };
     }
     const excess = this.#deps.limits.refuses(identity, port, row);
     if (excess !== undefined) return excess;
+    // Who is not of the mesh has no say in budgets.
+    if (this.#clientId === undefined) return "routed";
     if (info.deadlineMs === 0) return TOO_LATE;
     fields.push(this.#clientId);
     if (info.retriesLeft !== undefined) fields.push(retriesLeftField(info.retriesLeft));

@@ -11,7 +11,7 @@ import type { MeshTls } from "../mesh-tls.ts";
 import { countMux } from "../observe/metrics.ts";
 import { HTTP1, HTTP2, MESH_ALPN, MUX_HTTP1, OPAQUE, PREFACE_BYTES, type Preface, readPreface } from "../preface.ts";
 import { type Http2InboundDeps, Http2InboundHandler } from "./http2-handler.ts";
-import { addedFields, authorityOf, type InboundDeps, InboundHandler, type InboundState } from "./inbound-handler.ts";
+import { addedFields, authorityOf, InboundHandler, type InboundState } from "./inbound-handler.ts";
 import { divertPlain, type PlainDeps } from "./plain.ts";
 
 export interface InboundListenerDeps extends Http2InboundDeps {
@@ -45,7 +45,7 @@ export async function listenInbound(deps: InboundListenerDeps): Promise<InboundL
       host: deps.host,
       port: deps.port,
       maxConnections: engine.limits.maxConnections,
-      ...(intercepted === undefined ? {} : interceptOptions(deps, intercepted, handler)),
+      ...(intercepted === undefined ? {} : interceptOptions(deps, intercepted, handler, http2)),
       settings: () => tls.server(),
       alpn: [MESH_ALPN],
       verify: (chain, socket) => tls.verify(chain, socket),
@@ -62,9 +62,9 @@ export async function listenInbound(deps: InboundListenerDeps): Promise<InboundL
   });
 }
 
-function interceptOptions(deps: InboundDeps, intercepted: PlainDeps, handler: InboundHandler) {
+function interceptOptions(deps: Http2InboundDeps, intercepted: PlainDeps, handler: InboundHandler, http2: Http2Engine) {
   return {
-    diversion: divertPlain(deps, intercepted, handler),
+    diversion: divertPlain(deps, intercepted, handler, http2),
     prepare: (descriptor: number) => intercepted.interception.originals.prepare(descriptor),
   };
 }

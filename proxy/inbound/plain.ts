@@ -9,8 +9,11 @@ import { portHint } from "../detect/port-hint.ts";
 import { type Detected, detectProtocol, OPAQUE_PROTOCOL } from "../detect/protocol.ts";
 import { ServerConnection } from "../http1/server-connection.ts";
 import { splice } from "../http1/splice.ts";
+import type { Http2Engine } from "../http2/engine.ts";
+import { Exchanges, Http2ServerConnection } from "../http2/server-connection.ts";
 import type { Interception } from "../interception.ts";
 import { MESH_ALPN } from "../preface.ts";
+import { type Http2InboundDeps, Http2InboundHandler } from "./http2-handler.ts";
 import { authorityOf, type InboundDeps, type InboundHandler, type InboundState } from "./inbound-handler.ts";
 
 export interface PlainDeps {
@@ -23,7 +26,12 @@ export interface PlainDeps {
 }
 
 /** What the inbound listener does with connections to the app's own ports. */
-export function divertPlain(deps: InboundDeps, options: PlainDeps, handler: InboundHandler): Diversion {
+export function divertPlain(
+  deps: Http2InboundDeps,
+  options: PlainDeps,
+  handler: InboundHandler,
+  http2: Http2Engine,
+): Diversion {
   const { interception, detections, detectMs } = options;
   const portOf = (socket: AcceptedSocket) => interception.destinationOf(socket)?.port ?? 0;
   const isOpaque = (port: number) => portHint(deps.admission.protocolOf(port), port) === "opaque";
@@ -46,15 +54,16 @@ export function divertPlain(deps: InboundDeps, options: PlainDeps, handler: Inbo
       const detection = isOpaque(port) ? OPAQUE_PROTOCOL : detectProtocol(first, first.length);
       const detected = detection.kind === "needMore" ? OPAQUE_PROTOCOL : detection;
       detections.found(detected, `:${port}`);
-      return servePlain(deps, options, handler, stream, port, detected, first, ended);
+      return servePlain(deps, options, handler, http2, stream, port, detected, first, ended);
     },
   };
 }
 
 function servePlain(
-  deps: InboundDeps,
+  deps: Http2InboundDeps,
   { plain, trustDomain }: PlainDeps,
   handler: InboundHandler,
+  http2: Http2Engine,
   stream: ByteStream,
   port: number,
   detected: Detected,
@@ -85,12 +94,23 @@ function servePlain(
     };
     const connection = new ServerConnection(stream, engine, handler, state);
     connection.onGone = () => metrics.closed(row);
-    stream.user = connection;
-    connection.onRead(first, first.length);
-    if (ended && !stream.closed) connection.onEnd();
-    return stream.user;
+    return goOn(stream, connection, first, ended);
+  }
+  if (detected.kind === "http2") {
+    const peer = { identity: "", trustDomain, port, row } as const;
+    const exchanges = new Exchanges(http2, new Http2InboundHandler(deps, http2, peer));
+    const connection = new Http2ServerConnection(stream, exchanges);
+    connection.onGone = () => metrics.closed(row);
+    return goOn(stream, connection, first, ended);
   }
   return passToApp(deps, stream, port, row, first, ended);
+}
+
+function goOn(stream: ByteStream, user: ByteStreamUser, first: Buffer, ended: boolean): ByteStreamUser {
+  stream.user = user;
+  user.onRead(first, first.length);
+  if (ended && !stream.closed) user.onEnd();
+  return stream.user;
 }
 
 /** Passes bytes to the app unread. */

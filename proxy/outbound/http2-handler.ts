@@ -3,7 +3,7 @@ import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { Endpoint } from "../balance/endpoint.ts";
 import type { Service } from "../balance/service.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
-import { Http2ClientConnection } from "../http2/client-connection.ts";
+import type { Http2ClientConnection } from "../http2/client-connection.ts";
 import { createHttp2Engine, type Http2Engine } from "../http2/engine.ts";
 import { changeFields, replaceField } from "../http2/fields-change.ts";
 import { grpcTimeoutOf } from "../http2/grpc-timeout.ts";
@@ -17,6 +17,8 @@ import { NO_TIMEOUTS } from "../resilience/request-policy.ts";
 import { FieldsView } from "../route/fields-view.ts";
 import type { RoutePlan } from "../route/route-table.ts";
 import { changedTarget } from "../route/target-change.ts";
+import { joinPool } from "./http2-join.ts";
+import { Http2Mirrors } from "./http2-mirrors.ts";
 import type { OutboundDeps, ServeHttp2 } from "./outbound-state.ts";
 import { type Routed, routeRequest } from "./routing.ts";
 import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";
@@ -31,6 +33,8 @@ class StreamState extends TryState {
   timed = false;
   /** What becomes of the request by a rule. */
   plan: RoutePlan | undefined = undefined;
+  /** It has been copied to where the rule says, or will not be. */
+  mirrored = true;
 }
 
 type Request = ServedStream<StreamState>;
@@ -43,13 +47,15 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
   readonly #deps: OutboundDeps;
   readonly #engine: Http2Engine;
   readonly #tries: Tries<Request>;
+  readonly #mirrors: Http2Mirrors;
   readonly #fixed: string | undefined;
   readonly #view = new FieldsView();
   readonly #known = new Map<string, Entry>();
 
-  constructor(deps: OutboundDeps, engine: Http2Engine, fixed: string | undefined) {
+  constructor(deps: OutboundDeps, engine: Http2Engine, mirrors: Http2Mirrors, fixed: string | undefined) {
     this.#deps = deps;
     this.#engine = engine;
+    this.#mirrors = mirrors;
     this.#fixed = fixed;
     this.#tries = new Tries({ ...deps, log: deps.engine.log }, this);
   }
@@ -67,6 +73,7 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
     state.service = undefined;
     state.routeRow = -1;
     state.plan = undefined;
+    state.mirrored = true;
     const name = this.#fixed ?? info.authority;
     const known = this.#known.get(name);
     const entry = known === undefined || known.gone ? this.#lookUp(name) : known;
@@ -109,6 +116,7 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
   /** What the rule changes in the request. */
   #apply({ state, fields }: Request, { plan, prefixLength }: Routed): void {
     state.plan = plan;
+    state.mirrored = plan.mirrors.length === 0;
     const target = plan.path === undefined ? undefined : changedTarget(this.#view, plan.path, prefixLength);
     if (target !== undefined) replaceField(fields, ":path", target);
     if (plan.host !== undefined) {
@@ -128,6 +136,7 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
   }
 
   dispatch(request: Request): void {
+    if (!request.state.mirrored) this.#mirror(request, false);
     this.#tries.dispatch(request);
   }
 
@@ -145,12 +154,7 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
   }
 
   adopt(request: Request, endpoint: Endpoint, stream: ByteStream): void {
-    const { metrics } = this.#deps;
-    const made = new Http2ClientConnection(stream, this.#engine, endpoint.http2);
-    metrics.opened(endpoint.row);
-    made.onGone = () => metrics.closed(endpoint.row);
-    endpoint.http2.add(made);
-    this.#send(request, made);
+    this.#send(request, joinPool(this.#deps, this.#engine, endpoint, stream));
   }
 
   #send(request: Request, connection: Http2ClientConnection): void {
@@ -183,7 +187,26 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
   }
 
   answered(request: Request, good: boolean | undefined): void {
+    if (!request.state.mirrored) this.#mirror(request, true);
     this.#tries.answered(request, good);
+  }
+
+  /** Copies the request to where its rule says as soon as all of it is here, unless that is more than is held. */
+  #mirror(request: Request, answered: boolean): void {
+    const { state, requestDone, replayable } = request;
+    const { plan, counted, timed } = state;
+    if (requestDone && replayable && plan !== undefined) {
+      state.mirrored = true;
+      this.#mirrors.copy(plan.mirrors, () => {
+        const held = request.held();
+        // The last ones are the mesh's own.
+        if (counted) held.fields.length -= timed ? 2 : 1;
+        return held;
+      });
+    } else if (answered || !replayable) {
+      state.mirrored = true;
+      this.#mirrors.skip();
+    }
   }
 
   judged(request: Request, good: boolean): void {
@@ -195,6 +218,7 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
   }
 
   finished(request: Request, status: number, grpcStatus: number): void {
+    if (!request.state.mirrored) this.#mirrors.skip();
     this.#tries.finished(request, status, grpcStatus);
   }
 
@@ -213,10 +237,9 @@ export function http2Server(deps: OutboundDeps): ServeHttp2 {
   const engine = createHttp2Engine(deps.engine, deps.floods, (error) => {
     deps.metrics.counter("http2_connections_failed_total", `direction="outbound",error="${error}"`).value++;
   });
-  const shared = new Exchanges(engine, new Http2OutboundHandler(deps, engine, undefined));
-  return (stream, fixed) => {
-    const exchanges =
-      fixed === undefined ? shared : new Exchanges(engine, new Http2OutboundHandler(deps, engine, fixed));
-    return new Http2ServerConnection(stream, exchanges);
-  };
+  const mirrors = new Http2Mirrors(deps, engine);
+  const exchangesFor = (fixed: string | undefined) =>
+    new Exchanges(engine, new Http2OutboundHandler(deps, engine, mirrors, fixed));
+  const shared = exchangesFor(undefined);
+  return (stream, fixed) => new Http2ServerConnection(stream, fixed === undefined ? shared : exchangesFor(fixed));
 }

@@ -4,12 +4,12 @@ import type { Endpoint } from "../balance/endpoint.ts";
 import { ClientConnection, type Exchange, type TryFailure } from "../http1/client-connection.ts";
 import type { Head } from "../http1/head.ts";
 import { putBudget, RETRIES_LEFT_FIELD } from "../http1/our-fields.ts";
-import type { Counter } from "../observe/metrics.ts";
 import { HTTP1 } from "../preface.ts";
 import type { MirrorTarget } from "../route/route-table.ts";
+import { COPY_TERMS, Copies, MAX_ANSWER_BYTES } from "./copies.ts";
 import type { OutboundDeps } from "./outbound-state.ts";
 import { type DialGate, type OutboundRequest, type RequestProtocol, Tries } from "./tries.ts";
-import { type Terms, TryState } from "./try-state.ts";
+import { TryState } from "./try-state.ts";
 
 /** A request as it goes out. */
 export interface Original {
@@ -20,65 +20,38 @@ export interface Original {
   readonly body: Buffer;
 }
 
-/** Copies under way; more are not made. */
-const MAX_COPIES = 100;
-/** Of an answer that is thrown away; a longer one costs its connection. */
-const MAX_ANSWER_BYTES = 1_048_576;
 const EMPTY_LINE = Buffer.from("\r\n", "latin1");
-
-const TERMS: Terms = {
-  timeouts: { requestMs: 10_000, tryMs: 0, idleMs: 0 },
-  retry: { limit: 0, httpStatuses: new Set(), grpcStatuses: new Set(), backoffMs: 0, anyMethod: false },
-};
 
 /** Sends the copies of one workload's requests. */
 export class Mirrors implements RequestProtocol<MirroredRequest> {
   readonly preface = HTTP1;
   readonly #deps: OutboundDeps;
   readonly #tries: Tries<MirroredRequest>;
-  readonly #sent: Counter;
-  readonly #failed: Counter;
-  readonly #skipped: Counter;
-  #copies = 0;
+  readonly #copies: Copies;
 
   constructor(deps: OutboundDeps) {
     this.#deps = deps;
     this.#tries = new Tries(deps, this);
-    const counter = (result: string) => deps.metrics.counter("outbound_http_mirror_total", `result="${result}"`);
-    this.#sent = counter("sent");
-    this.#failed = counter("failed");
-    this.#skipped = counter("skipped");
+    this.#copies = new Copies(deps);
   }
 
   /** The request cannot be copied: not all of it is held. */
   skip(): void {
-    this.#skipped.value++;
+    this.#copies.skip();
   }
 
   /** Sends a copy to as many of `targets` as their shares say. `original` is copied before the return. */
   copy(targets: readonly MirrorTarget[], original: () => Original): void {
-    const { random, services } = this.#deps;
     let made: Original | undefined;
-    for (const { authority, numerator, denominator } of targets) {
-      if (random() * denominator >= numerator) continue;
-      const service = services.lookup(authority)?.service;
-      if (service === undefined || service.spec.kind === "notFound" || this.#copies >= MAX_COPIES) {
-        this.#skipped.value++;
-        continue;
-      }
+    this.#copies.each(targets, (service, over) => {
       made ??= original();
       const ours = service.spec.kind === "external" ? EMPTY_LINE : Buffer.concat([RETRIES_LEFT_FIELD, EMPTY_LINE]);
       const head = Buffer.concat([made.head, ours]);
       if (service.spec.kind !== "external") putBudget(head, head.length, 0, Number.POSITIVE_INFINITY);
-      const request = new MirroredRequest(made, Buffer.concat([head, made.body]), this.#deps, this.#tries, (good) => {
-        this.#copies--;
-        const counter = good ? this.#sent : this.#failed;
-        counter.value++;
-      });
-      this.#copies++;
-      this.#tries.begin(request, service, TERMS);
+      const request = new MirroredRequest(made, Buffer.concat([head, made.body]), this.#deps, this.#tries, over);
+      this.#tries.begin(request, service, COPY_TERMS);
       this.#tries.dispatch(request);
-    }
+    });
   }
 
   gate(endpoint: Endpoint): DialGate {

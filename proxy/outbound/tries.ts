@@ -390,9 +390,10 @@ export class Tries<R extends OutboundRequest> {
       if (blamed) this.#blame(service, endpoint, decisive);
       else release(endpoint.breaker, this.#deps.clock.nowMs());
       // An endpoint that answers or takes its time may be tried again where there is no other.
-      const again = (failure === "refused" && state.refusal === undefined) || failure === "timeout";
+      const untaken = failure === "untaken";
+      const again = (failure === "refused" && state.refusal === undefined) || failure === "timeout" || untaken;
       // A gateway that takes no connection says nothing about the endpoint: another one may lead there.
-      if (blamed || failure === "abandoned") {
+      if (blamed || failure === "abandoned" || untaken) {
         if (!again || !state.tried.includes(endpoint)) state.tried.push(endpoint);
       } else service?.unreached(endpoint, state.tried);
     }
