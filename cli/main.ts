@@ -3,41 +3,28 @@ import { Command, CommanderError } from "commander";
 import { MeshError } from "../core/errors.ts";
 import { type OutputFormat, reportFailure } from "./failure.ts";
 import type { VerbContext } from "./program.ts";
-import { registerDown } from "./verbs/down.ts";
-import { registerDrill } from "./verbs/drill.ts";
-import { registerExec } from "./verbs/exec.ts";
-import { registerExport } from "./verbs/export.ts";
-import { registerGateways } from "./verbs/gateways.ts";
-import { registerInstall } from "./verbs/install.ts";
-import { registerLink } from "./verbs/link.ts";
-import { registerLinks } from "./verbs/links.ts";
-import { registerLocal } from "./verbs/local.ts";
-import { registerProxy } from "./verbs/proxy.ts";
-import { registerProxyInit } from "./verbs/proxy-init.ts";
-import { registerRelay } from "./verbs/relay.ts";
-import { registerServe } from "./verbs/serve.ts";
-import { registerServices } from "./verbs/services.ts";
-import { registerUnlink } from "./verbs/unlink.ts";
-import { registerUp } from "./verbs/up.ts";
 
-const REGISTER = [
-  registerUp,
-  registerDown,
-  registerLink,
-  registerUnlink,
-  registerLinks,
-  registerExport,
-  registerServices,
-  registerGateways,
-  registerExec,
-  registerDrill,
-  registerInstall,
-  registerServe,
-  registerProxy,
-  registerProxyInit,
-  registerRelay,
-  registerLocal,
-];
+type Register = (program: Command, context: VerbContext) => void;
+
+/** Every verb, in the order of the help: a process loads its own only, for a sidecar's sake most of all. */
+const VERBS: Readonly<Record<string, () => Promise<Register>>> = {
+  up: async () => (await import("./verbs/up.ts")).registerUp,
+  down: async () => (await import("./verbs/down.ts")).registerDown,
+  link: async () => (await import("./verbs/link.ts")).registerLink,
+  unlink: async () => (await import("./verbs/unlink.ts")).registerUnlink,
+  links: async () => (await import("./verbs/links.ts")).registerLinks,
+  export: async () => (await import("./verbs/export.ts")).registerExport,
+  services: async () => (await import("./verbs/services.ts")).registerServices,
+  gateways: async () => (await import("./verbs/gateways.ts")).registerGateways,
+  exec: async () => (await import("./verbs/exec.ts")).registerExec,
+  drill: async () => (await import("./verbs/drill.ts")).registerDrill,
+  install: async () => (await import("./verbs/install.ts")).registerInstall,
+  serve: async () => (await import("./verbs/serve.ts")).registerServe,
+  proxy: async () => (await import("./verbs/proxy.ts")).registerProxy,
+  "proxy-init": async () => (await import("./verbs/proxy-init.ts")).registerProxyInit,
+  relay: async () => (await import("./verbs/relay.ts")).registerRelay,
+  local: async () => (await import("./verbs/local.ts")).registerLocal,
+};
 
 const LINGER_MS = 2_000;
 
@@ -51,6 +38,12 @@ function outputFormat(argv: readonly string[]): OutputFormat {
   return at >= 0 || text === "json" || text === "yaml"
     ? ((text === "json" || text === "yaml" ? text : "table") as OutputFormat)
     : "table";
+}
+
+/** What the first word asks for; all where it is no verb of one file: for the help, and for what was mistyped. */
+async function registrations(word: string | undefined): Promise<Register[]> {
+  const own = word !== undefined && Object.hasOwn(VERBS, word) ? VERBS[word] : undefined;
+  return await Promise.all((own === undefined ? Object.values(VERBS) : [own]).map((load) => load()));
 }
 
 /** Runs `mesh <argv>` and sets the exit status. */
@@ -87,7 +80,7 @@ export async function run(argv: readonly string[]): Promise<void> {
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
     .enablePositionalOptions();
-  for (const register of REGISTER) register(program, context);
+  for (const register of await registrations(argv[0])) register(program, context);
   const override = (command: Command) => {
     command.exitOverride();
     command.configureOutput({ writeErr: () => {} });

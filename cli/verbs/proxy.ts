@@ -11,7 +11,7 @@ import type { ProxyDeps, RunningProxy } from "../../proxy/start-proxy.ts";
 import type { WorkloadOptions } from "../../proxy/workload-proxy.ts";
 import { processLog } from "../process-log.ts";
 import { appSocket, hostPort, requireOption, type VerbContext, wholeNumber } from "../program.ts";
-import { readWorkloads, type WorkloadEntry } from "../workloads-file.ts";
+import type { WorkloadEntry } from "../workloads-file.ts";
 
 const WORKLOADS_LOOK_MS = 1_000;
 
@@ -165,6 +165,7 @@ async function runNode(
   deps: ProxyDeps,
 ): Promise<Pick<RunningProxy, "drain" | "close">> {
   const { NodeProxy } = await import("../../proxy/node-proxy.ts");
+  const { readWorkloads } = await import("../workloads-file.ts");
   const wanted = () => readWorkloads(file).map((entry) => workloadOptions(options, entry));
   const first = wanted();
   const { adminHost = "127.0.0.1", adminPort, adapter, drain } = options;
