@@ -16,6 +16,8 @@ const VERBS: Readonly<Record<string, () => Promise<Register>>> = {
   export: async () => (await import("./verbs/export.ts")).registerExport,
   services: async () => (await import("./verbs/services.ts")).registerServices,
   gateways: async () => (await import("./verbs/gateways.ts")).registerGateways,
+  failover: async () => (await import("./verbs/failover.ts")).registerFailover,
+  evacuate: async () => (await import("./verbs/evacuate.ts")).registerEvacuate,
   exec: async () => (await import("./verbs/exec.ts")).registerExec,
   drill: async () => (await import("./verbs/drill.ts")).registerDrill,
   install: async () => (await import("./verbs/install.ts")).registerInstall,

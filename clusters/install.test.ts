@@ -33,7 +33,7 @@ describe("installManifests()", () => {
     const { updated, created } = await installManifests(server.client());
     deepEqual([updated, created], [["ClusterRole causeway-mirror"], []]);
     const after = server.object("ClusterRole causeway-mirror") as KubeObject & { rules: unknown[] };
-    equal(after.rules.length, 10);
+    equal(after.rules.length, 12);
     equal(after.metadata.labels?.["theirs"], "stays");
   });
 
@@ -41,7 +41,7 @@ describe("installManifests()", () => {
     const { created } = await installManifests(new FakeServer().client(), { crdsOnly: true });
     deepEqual(
       created.map((name) => name.split(" ")[0]),
-      Array(6).fill("CustomResourceDefinition"),
+      Array(8).fill("CustomResourceDefinition"),
     );
   });
 
@@ -211,7 +211,19 @@ describe("the definitions", () => {
   }
 
   it("are structural, have a status subresource and one stored version each", () => {
-    deepEqual([...crds.keys()], ["Link", "ServiceExport", "ServiceImport", "HTTPRoute", "GRPCRoute", "ReferenceGrant"]);
+    deepEqual(
+      [...crds.keys()],
+      [
+        "Link",
+        "FailoverPolicy",
+        "Evacuation",
+        "ServiceExport",
+        "ServiceImport",
+        "HTTPRoute",
+        "GRPCRoute",
+        "ReferenceGrant",
+      ],
+    );
     for (const [kind, { spec }] of crds) {
       equal(spec.versions.filter(({ storage }) => storage).length, 1, kind);
       for (const version of spec.versions) {

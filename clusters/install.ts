@@ -11,6 +11,8 @@ import { packageRoot } from "./node/images.ts";
 
 const CRD_FILES = [
   "crd-links.yaml",
+  "crd-failoverpolicies.yaml",
+  "crd-evacuations.yaml",
   "crd-serviceexports.yaml",
   "crd-serviceimports.yaml",
   "crd-httproutes.yaml",

@@ -30,6 +30,8 @@ export const LABELS = {
   /** On mirrors: where the original lives. */
   originCluster: "causeway.dev/origin-cluster",
   originService: "causeway.dev/origin-service",
+  /** On ServiceImports, annotation: "<cluster>=<ready>/<all endpoints>", comma-separated. */
+  endpoints: "causeway.dev/endpoints",
   /** On Services derived from a ServiceImport to get an address. */
   derivedFor: "causeway.dev/derived-for",
   /** On a Namespace or Pod: "enabled" or "disabled". */

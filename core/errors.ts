@@ -14,6 +14,7 @@ const CODES = {
   LINK_SELF: "a cluster cannot be linked to itself",
   LINK_EXISTS: "the link exists with other settings",
   LINK_UNKNOWN: "no such link",
+  EVACUATION_REFUSED: "a service would be left with nobody",
   LINK_TIMEOUT: "the link did not become active in time",
   LINK_REFUSED: "the peer refused the link",
   TOKEN_INVALID: "the join token is malformed or unknown",

@@ -58,6 +58,8 @@ export interface GatewayDeps {
 
 export interface Gateway {
   readonly federationPort: number;
+  /** Share of traffic that is to go elsewhere, of each cluster that is evacuated. */
+  readonly drained: ReadonlyMap<string, number>;
   /** Says goodbye to peers (the links stay), gives the lease up and closes. */
   close(): Promise<void>;
 }
@@ -188,7 +190,13 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
     undo.push(async () => unlead());
     const unlead = writer.onLeadership(lead);
     writer.start(signal);
-    return { federationPort: listener.port, close };
+    return {
+      federationPort: listener.port,
+      close,
+      get drained() {
+        return evacuations.shares;
+      },
+    };
   } catch (error) {
     await close();
     throw error;

@@ -167,6 +167,8 @@ export interface Link extends KubeObject {
     since?: string;
     services?: number;
     rttMs?: number;
+    /** Share of its traffic that is to go elsewhere while the peer is evacuated, 0 to 1. */
+    drained?: number;
     conditions?: Condition[];
   };
 }
@@ -193,6 +195,8 @@ export interface Evacuation extends KubeObject {
     /** Share that was drained then, 0 to 1. */
     from?: number;
   };
+  /** Share that is to go elsewhere now. */
+  status?: { drained?: number };
 }
 
 /** The `apiVersion` of a type. */

@@ -14,6 +14,7 @@ import { ClusterCache } from "./cluster-cache.ts";
 import { ClusterZone } from "./dns/cluster-zone.ts";
 import { DnsServer } from "./dns/dns-server.ts";
 import { ExportController } from "./exports/export-controller.ts";
+import { FailoverController } from "./failover/failover-controller.ts";
 import { ImportController } from "./imports/import-controller.ts";
 import { RouteController } from "./routes/route-controller.ts";
 
@@ -74,7 +75,9 @@ export async function startMirror(deps: MirrorDeps): Promise<Mirror> {
 
   const routes = new RouteController({ cache, writer, kube, clock, random, log });
 
-  const started = [cache.start(run.signal), view.start(run.signal)].map((starting) =>
+  const failover = new FailoverController({ cluster, cache, writer, kube, clock, random, log });
+
+  const started = [cache.start(run.signal), view.start(run.signal), failover.start(run.signal)].map((starting) =>
     starting.catch((error: unknown) => {
       if (!hasCode(error, "ABORTED")) log.error("mirror.start_failed", { reason: errorText(error) });
     }),
@@ -85,7 +88,7 @@ export async function startMirror(deps: MirrorDeps): Promise<Mirror> {
   const close = () => {
     closing ??= (async () => {
       exports.close();
-      await Promise.all([imports.close(), routes.close()]);
+      await Promise.all([imports.close(), routes.close(), failover.close()]);
       run[Symbol.dispose]();
       await Promise.all([...started, writer.ended, view.ended, dns?.close()]);
     })();

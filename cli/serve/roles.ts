@@ -153,7 +153,7 @@ async function serveGateway(settings: ServeSettings, signal: AbortSignal): Promi
   await untilDone("advertise", () => advertiseGateway(kube, replica, advertise), clock, log, signal);
   return {
     notReady: () => undefined,
-    metrics: () => relay?.metricsText() ?? "",
+    metrics: () => (relay?.metricsText() ?? "") + drainedText(gateway.drained),
     async close() {
       await relay?.drain(DRAIN_MS);
       await gateway.close();
@@ -167,6 +167,13 @@ async function gatewayToken({ kube, tokenFile }: ServeSettings): Promise<string>
   if (tokenFile !== undefined) return (await readFile(tokenFile, "utf8")).trim();
   const { gateway } = SERVICE_ACCOUNTS;
   return (await kube.requestToken(SYSTEM_NAMESPACE, gateway, [TOKEN_AUDIENCE], TOKEN_TTL_SECONDS)).token;
+}
+
+function drainedText(shares: ReadonlyMap<string, number>): string {
+  const name = "gateway_cluster_drained_share";
+  const lines = [...shares].map(([cluster, share]) => `${name}{cluster="${cluster}"} ${share}\n`);
+  if (lines.length === 0) return "";
+  return `# HELP ${name} Share of an evacuated cluster's traffic that is to go elsewhere.\n# TYPE ${name} gauge\n${lines.join("")}`;
 }
 
 function gauge(name: string, help: string, value: number): string {

@@ -52,6 +52,11 @@ export class Evacuations {
     return this.#shares.get(cluster) ?? 0;
   }
 
+  /** Every cluster of which some traffic is drained. */
+  get shares(): ReadonlyMap<string, number> {
+    return this.#shares;
+  }
+
   /** Calls `listener` each time that some share changed. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -91,9 +96,21 @@ export class Evacuations {
     const own = shares.get(cluster);
     const drains = own === undefined ? [] : [[stateKey(LOCAL_DRAINS, cluster), LOCAL_DRAINS.encode({ share: own })]];
     writer.replacePrefix(LOCAL_DRAINS.prefix, new Map(drains as [string, string][]));
-    for (const name of changed) log.info("evacuation.share", { cluster: name, share: shares.get(name) ?? 0 });
+    for (const name of changed) {
+      const drained = shares.get(name) ?? 0;
+      log.info("evacuation.share", { cluster: name, share: drained });
+      if (this.#plans.has(name)) this.#tell(name, drained);
+    }
     if (changed.length > 0) for (const listener of this.#listeners) listener();
     if (waits.length > 0) this.#cancel = clock.after(Math.min(...waits), () => this.#step());
+  }
+
+  /** For whoever looks; nothing hangs on it. */
+  #tell(name: string, drained: number): void {
+    const { kube, log } = this.#deps;
+    kube
+      .mergePatchStatus(EVACUATIONS, name, undefined, { status: { drained } })
+      .catch((error: unknown) => log.debug("evacuation.not_told", { cluster: name, reason: errorText(error) }));
   }
 
   /** Its traffic is back: the intent is fulfilled. */

@@ -99,6 +99,7 @@ export function linkStatus(link: Link, s: LinkSituation, nowMs: number): NonNull
   }
   const phase = linkPhase(s);
   const rttMs = Math.round(s.state.rttMs * 100) / 100;
+  const drained = s.state.drained ?? 0;
   const since = before.phase === phase ? (before.since ?? now) : now;
   const status = {
     ...(s.generation === undefined ? {} : { observedGeneration: s.generation }),
@@ -107,6 +108,8 @@ export function linkStatus(link: Link, s: LinkSituation, nowMs: number): NonNull
     since,
     services: s.services,
     rttMs,
+    // As a merge patch: null would take it away, but 0 says the same and is seen.
+    ...(drained === 0 && before.drained === undefined ? {} : { drained }),
     conditions: [...known.values()],
   };
   const same =
@@ -115,6 +118,7 @@ export function linkStatus(link: Link, s: LinkSituation, nowMs: number): NonNull
     before.health === status.health &&
     before.services === status.services &&
     before.rttMs === rttMs &&
+    (before.drained ?? 0) === drained &&
     before.observedGeneration === status.observedGeneration;
   return same ? undefined : status;
 }

@@ -85,7 +85,8 @@ export function planImports(state: ImportState): Step[] {
     }
     const ips = spec.headless ? [] : (actual?.spec?.clusterIPs ?? []).filter((ip) => ip !== "None").slice(0, 2);
     const clusters = [...exporters.map(({ cluster }) => cluster), ...silent].sort();
-    steps.push(...importSteps(state, namespace, name, spec, ips, clusters, before));
+    const counts = countsText(state, key, clusters);
+    steps.push(...importSteps(state, namespace, name, spec, ips, clusters, counts, before));
   }
 
   for (const [key, object] of existing) {
@@ -211,6 +212,7 @@ function importSteps(
   merged: MergedSpec,
   ips: string[],
   clusters: readonly string[],
+  counts: string,
   before: ServiceImportObject | undefined,
 ): Step[] {
   const spec: ServiceImportObject["spec"] = {
@@ -241,6 +243,9 @@ function importSteps(
       spec: { ...spec, ...(ips.length === 0 && before.spec.ips && !merged.headless ? { ips: before.spec.ips } : {}) },
     };
     if (specText(before.spec) !== specText(object.spec)) steps.push({ ...target, action: "replace", object });
+  } else if (counts !== "" && before.metadata.annotations?.[LABELS.endpoints] !== counts) {
+    const edit = (current: KubeObject) => withCounts(current, counts);
+    steps.push({ ...target, action: "edit", part: "object", what: counts, edit, lazy: true });
   }
   const ready = merged.headless || ips.length > 0;
   const edit = (current: KubeObject) => withStatus(current as ServiceImportObject, clusters, ready, state.nowMs());
@@ -248,6 +253,30 @@ function importSteps(
     steps.push({ ...target, action: "edit", part: "status", what: `${clusters.join(",")} ${ready}`, edit });
   }
   return steps;
+}
+
+function withCounts(object: KubeObject, counts: string): KubeObject | undefined {
+  const { annotations } = object.metadata;
+  if (annotations?.[LABELS.endpoints] === counts) return undefined;
+  return { ...object, metadata: { ...object.metadata, annotations: { ...annotations, [LABELS.endpoints]: counts } } };
+}
+
+/** How many endpoints each of `clusters` has, for people and for `mesh failover status`; "" where nobody knows. */
+function countsText(state: ImportState, key: ServiceKey, clusters: readonly string[]): string {
+  const texts = clusters.flatMap((cluster) => {
+    const own = cluster === state.cluster;
+    const counts = own ? ownCounts(state, key) : state.peers.find((p) => p.cluster === cluster)?.counts?.(key);
+    return counts === undefined ? [] : [`${cluster}=${counts.ready}/${counts.total}`];
+  });
+  return texts.join(",");
+}
+
+function ownCounts(state: ImportState, key: ServiceKey): { ready: number; total: number } {
+  const endpoints = state
+    .slicesOf(key)
+    .filter((slice) => slice.metadata.labels?.[SLICE_MANAGER_LABEL] !== SLICE_MANAGER)
+    .flatMap((slice) => slice.endpoints ?? []);
+  return { ready: endpoints.filter(({ conditions }) => conditions?.ready !== false).length, total: endpoints.length };
 }
 
 function withStatus(

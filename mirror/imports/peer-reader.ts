@@ -52,6 +52,12 @@ export class PeerReader {
       services: [...view.entries(PEER_SERVICES, cluster).values()],
       gateways: gatewaysOf(link, [...view.entries(PEER_GATEWAYS, cluster).values()]),
       hasReady: (key: ServiceKey) => view.get(PEER_ENDPOINTS, cluster, key)?.endpoints.some((e) => e.ready) ?? true,
+      counts: (key: ServiceKey) => {
+        const found = view.get(PEER_ENDPOINTS, cluster, key);
+        if (found === undefined) return undefined;
+        const { endpoints, counts } = found;
+        return counts ?? { ready: endpoints.filter(({ ready }) => ready).length, total: endpoints.length };
+      },
     };
   }
 

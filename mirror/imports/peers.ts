@@ -16,4 +16,6 @@ export interface Peer {
   readonly gateways: readonly GatewayAddress[];
   /** Whether a service has endpoints that can take traffic; true where that is not known. */
   hasReady(key: ServiceKey): boolean;
+  /** Endpoints of a service; undefined where that is not known. */
+  counts?(key: ServiceKey): { readonly ready: number; readonly total: number } | undefined;
 }

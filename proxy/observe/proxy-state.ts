@@ -31,10 +31,16 @@ export function addGauges(families: Families, base: string, services: ServiceTab
       }
     }
     for (const [labels, count] of counts) gauge("outbound_http_balancer_endpoints", `${authority},${labels}`, count);
+    if (service.kept) gauge("outbound_last_good_endpoints_kept", authority, 1);
     gauge("outbound_pool_connections", `${authority},state="idle"`, idle);
     gauge("outbound_pool_connections", `${authority},state="busy"`, busy);
     gauge("outbound_http2_connections", authority, http2Connections);
     gauge("outbound_http2_streams", authority, http2Streams);
+  }
+  for (const [cluster, { health, drained = 0 }] of services.links) {
+    const labels = `cluster="${escapeLabel(cluster)}"`;
+    if (cluster !== "") gauge("outbound_link_up", labels, health === "dead" ? 0 : 1);
+    if (drained > 0) gauge("outbound_cluster_drained_share", labels, drained);
   }
   for (const { host, port, breaker } of services.gateways) {
     const labels = `gateway="${escapeLabel(`${host}:${port}`)}"`;
@@ -47,11 +53,13 @@ function serviceView(service: Service): unknown {
     authority: service.authority,
     kind: service.spec.kind,
     federated: service.spec.federated,
+    kept: service.kept,
     groups: service.groups.map((group) => ({
       cluster: group.cluster,
       trustDomain: group.trustDomain,
       /** Why it takes no request; null where it does. */
       obstacle: service.obstacle(group) ?? null,
+      ...(service.spec.federated ? { level: group.level, weight: group.weight, allowed: group.failback.allowed } : {}),
       gateways: group.gateways.map(({ host, port, breaker }) => ({ host, port, breaker: breaker.state })),
       endpoints: group.endpoints.map((endpoint) => ({
         id: endpoint.spec.id,
