@@ -67,7 +67,7 @@ export interface Group {
   readonly trustDomain: TrustDomain;
   readonly endpoints: readonly GroupEndpoint[];
   readonly gateways: readonly { readonly host: string; readonly port: number }[];
-  /** Groups of one level share its traffic. */
+  /** Groups of one level, from 1, share its traffic; 0: a level of its own. */
   readonly level: number;
   /** Among those of its level; 0: by number of endpoints. */
   readonly weight: number;

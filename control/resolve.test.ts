@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "mocha";
+import type { FailoverPolicy } from "../core/failover.ts";
 import { parseIdentity, parseTrustDomain } from "../core/identity.ts";
 import type { RouteRule, ServiceRoutes } from "../core/route.ts";
 import type { LocalEndpoints, LocalService, RemoteEndpoints, RemoteService, ServiceKey } from "../core/service.ts";
@@ -182,6 +183,34 @@ describe("resolve()", () => {
     assert.deepEqual(
       found.groups.map((g) => g.cluster),
       ["", "north", "east"],
+    );
+  });
+
+  it("places clusters of a clusterset name as its policy says, and tells of endpoints that are not at hand", () => {
+    const own = local("web", { export: { to: "all", clusterset: true, exportedAtMs: 1 } });
+    const place = (policy: FailoverPolicy) => {
+      const found = ask(
+        "web.shop.svc.clusterset.local:80",
+        catalog([own], [remote("east")], { failover: () => policy }),
+      );
+      assert.ok(found.kind === "service");
+      return found.groups.map(({ cluster, level, weight }) => [cluster, level, weight]);
+    };
+    assert.deepEqual(place({ mode: "priority", prefer: ["east"], weights: {} }), [
+      ["east", 1, 0],
+      ["", 2, 0],
+    ]);
+    assert.deepEqual(place({ mode: "weighted", prefer: [], weights: { east: 70, west: 30 } }), [
+      ["", 1, 30],
+      ["east", 1, 70],
+    ]);
+    const counts = { total: 200, ready: 120 };
+    const remoteEndpoints = () => ({ cluster: "east", namespace: "shop", name: "web", endpoints: [], counts });
+    const mirror = ask("web-east:80", catalog([], [remote("east")], { remoteEndpoints }));
+    assert.ok(mirror.kind === "service");
+    assert.deepEqual(
+      mirror.groups.map(({ level, total, readyTotal }) => [level, total, readyTotal]),
+      [[0, 200, 120]],
     );
   });
 

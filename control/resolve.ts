@@ -89,7 +89,7 @@ function placed(groups: readonly Group[], key: ServiceKey, catalog: Catalog): Gr
   return failoverPlaces(catalog.failover(key), [...byCluster.keys()], catalog.cluster).flatMap(
     ({ cluster, level, weight }) => {
       const group = byCluster.get(cluster);
-      return group === undefined ? [] : [{ ...group, level, weight }];
+      return group === undefined ? [] : [{ ...group, level: level + 1, weight }];
     },
   );
 }

@@ -212,4 +212,23 @@ describe("a federated service", () => {
     assert.equal(status, 503);
     assert.match(body, /PROXY_CONNECT_FAILED.*not spiffe:\/\/east\.mesh\/ns\/shop\/sa\/db/);
   });
+
+  it("keeps away from an endpoint that takes two seconds, without breaking it or failing a request", async () => {
+    const apps = await Promise.all(
+      [0, 0, 2_000].map((delayMs, i) =>
+        startApp((_request, response) => void setTimeout(() => response.end(`app ${i}`), delayMs)),
+      ),
+    );
+    for (const app of apps) west.later(() => app.close());
+    publish(apps.map(({ port }, i) => ({ id: `e${i}`, address: "127.0.0.1", port, ready: true })));
+    const traffic = load(client.outboundPort, "web.shop", 100);
+    await eventually(() => (traffic.counts.get("app 2") ?? 0) > 0);
+    const slow = traffic.counts.get("app 2") ?? 0;
+    await eventually(() => (traffic.counts.get("app 0") ?? 0) > 100);
+    await traffic.stop();
+    assert.deepEqual([...traffic.counts.keys()].sort(), ["app 0", "app 1", "app 2"]);
+    assert.ok(slow < 100 && (traffic.counts.get("app 2") ?? 0) < 100, JSON.stringify([...traffic.counts]));
+    const metrics = await (await fetch(`http://127.0.0.1:${client.adminPort}/metrics`)).text();
+    assert.match(metrics, /outbound_http_balancer_endpoints\{[^}]*cluster="",endpoint_state="ready"\} 3/);
+  });
 });

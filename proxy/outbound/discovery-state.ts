@@ -56,7 +56,11 @@ export function serviceFrom(wire: ServiceState__Output): ServiceSpec {
   if (wire.kind !== "KIND_SERVICE") return { ...base, kind: "notFound", groups: [] };
   const groups = wire.groups.slice(0, MAX_GROUPS).flatMap((group): readonly GroupSpec[] => {
     const { cluster, level, weight, total, readyTotal } = group;
-    const place = { level, weight, ...(total > 0 ? { counts: { total, ready: Math.min(readyTotal, total) } } : {}) };
+    const place = {
+      ...(level > 0 ? { level } : {}),
+      weight,
+      ...(total > 0 ? { counts: { total, ready: Math.min(readyTotal, total) } } : {}),
+    };
     const endpoints = group.endpoints.slice(0, MAX_ENDPOINTS).flatMap((endpoint) => endpointFrom(endpoint) ?? []);
     const gateways = group.gateways
       .slice(0, MAX_GATEWAYS)
@@ -72,7 +76,7 @@ export function serviceFrom(wire: ServiceState__Output): ServiceSpec {
   return { ...base, kind: "service", groups };
 }
 
-const FIRST = { cluster: "", trustDomain: "", gateways: [], level: 0, weight: 0 } as const;
+const FIRST = { cluster: "", trustDomain: "", gateways: [] } as const;
 
 /** A name outside of the mesh: one plain endpoint, which DNS finds. */
 function externalService(authority: string): ServiceSpec {

@@ -15,7 +15,8 @@ export interface PriorityGroup {
    */
   'gateways'?: (_causeway_discovery_v1_Gateway)[];
   /**
-   * Groups of one level share its traffic; the next level takes what they cannot. Levels do not fall.
+   * Groups of one level share its traffic; the next level takes what they cannot. Levels do not fall. 0: a level of its
+   * own, in the order of the groups.
    */
   'level'?: (number);
   /**
@@ -41,7 +42,8 @@ export interface PriorityGroup__Output {
    */
   'gateways': (_causeway_discovery_v1_Gateway__Output)[];
   /**
-   * Groups of one level share its traffic; the next level takes what they cannot. Levels do not fall.
+   * Groups of one level share its traffic; the next level takes what they cannot. Levels do not fall. 0: a level of its
+   * own, in the order of the groups.
    */
   'level': (number);
   /**
