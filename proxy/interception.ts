@@ -21,7 +21,9 @@ export class Interception {
   destinationOf(socket: AcceptedSocket): Destination | undefined {
     const destination = this.originals.of(socket);
     if (destination === undefined) return undefined;
-    const here = destination.port === socket.localPort;
+    // Under TPROXY a socket's own port is the destination's.
+    const { mode } = this.originals;
+    const here = mode === "tproxy" ? this.#ownPorts.has(destination.port) : destination.port === socket.localPort;
     return here && isOwnAddress(destination.address) ? undefined : destination;
   }
 

@@ -8,7 +8,11 @@ import type { Random } from "../core/random.ts";
 import { grpcChannelCredentials } from "../identity/grpc-channel.ts";
 import { startWorkloadIdentity, type WorkloadIdentity } from "../identity/workload-identity.ts";
 import type { MuxContext } from "../transport/mux/mux-context.ts";
-import { type InterceptMode, loadOriginalDestinations } from "../transport/original-destination.ts";
+import {
+  type InterceptMode,
+  loadOriginalDestinations,
+  type OriginalDestinations,
+} from "../transport/original-destination.ts";
 import type { Listener, Transport } from "../transport/transport.ts";
 import { Detections } from "./detect/detections.ts";
 import type { Hops } from "./hops.ts";
@@ -29,6 +33,8 @@ import { InboundLimits } from "./inbound/inbound-limits.ts";
 import { listenInbound } from "./inbound/inbound-listener.ts";
 import { Interception } from "./interception.ts";
 import { ANY, LOOPBACK, listenEach, listenFirst } from "./listening.ts";
+import { type LoopCheck, startLoopCheck } from "./loop-check.ts";
+import { LoopGuard } from "./loop-guard.ts";
 import { MeshTls } from "./mesh-tls.ts";
 import type { Families } from "./observe/families.ts";
 import { Metrics } from "./observe/metrics.ts";
@@ -207,13 +213,15 @@ export class WorkloadProxy {
 
   /**
    * Waits for its certificate, then serves. Control may come and go later: what it said last holds. To be closed
-   * when it fails. @throws MeshError PORT_IN_USE, ABORTED
+   * when it fails. @throws MeshError PORT_IN_USE, INTERCEPTION, ABORTED
    */
   async start(): Promise<void> {
     const { clock, random, log, transport, signal } = this.#deps;
-    const { workload, controlAddress, trustDomain } = this.#options;
+    const { workload, controlAddress, trustDomain, intercept } = this.#options;
     const controlIdentity = identityOf(trustDomain, SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.control);
-    const certified = await startWorkloadIdentity(
+    const originals = intercept === undefined ? undefined : await loadOriginalDestinations(intercept.mode);
+    const check = originals === undefined ? undefined : await this.#checkLoops(originals);
+    const certifying = startWorkloadIdentity(
       {
         controlAddress,
         rootsDer: this.#options.trustRootsDer,
@@ -226,10 +234,14 @@ export class WorkloadProxy {
       },
       signal,
     );
+    // Where it has come to nothing, nobody waits for the certificate any more.
+    certifying.catch(() => {});
+    const certified = await (check === undefined ? certifying : Promise.race([certifying, check.looped]));
     this.#certified = certified;
     this.#undo.push(() => certified.done);
+    await check?.close();
     const tls = new MeshTls({ source: certified.source, trust: certified.trust, clock });
-    const { rules, serving } = await this.#listen(tls);
+    const { rules, serving } = await this.#listen(tls, originals);
     const watch = new DiscoveryClient(
       {
         controlAddress,
@@ -265,7 +277,17 @@ export class WorkloadProxy {
     });
   }
 
-  async #listen(tls: MeshTls) {
+  async #checkLoops(originals: OriginalDestinations): Promise<LoopCheck> {
+    const { controlAddress, listen } = this.#options;
+    const colon = controlAddress.lastIndexOf(":");
+    const host = controlAddress.slice(0, colon).replace(/^\[|\]$/g, "");
+    const control = { host, port: Number(controlAddress.slice(colon + 1)) };
+    const check = await startLoopCheck({ ...this.#deps, originals }, listen.outboundPort, control);
+    this.#undo.push(() => check.close());
+    return check;
+  }
+
+  async #listen(tls: MeshTls, originals: OriginalDestinations | undefined) {
     const { clock, random, log, transport, mux, hops, turns, reservedPorts } = this.#deps;
     const { workload, listen, app, trustDomain } = this.#options;
     const limits = this.#limits;
@@ -298,10 +320,7 @@ export class WorkloadProxy {
       }
     });
     const { intercept } = this.#options;
-    const interception =
-      intercept === undefined
-        ? undefined
-        : new Interception(await loadOriginalDestinations(intercept.mode), reservedPorts);
+    const interception = originals === undefined ? undefined : new Interception(originals, reservedPorts);
     const deps = {
       engine: outboundEngine,
       transport,
@@ -318,7 +337,7 @@ export class WorkloadProxy {
       detections: new Detections("outbound", metrics, log),
       detectMs: limits.detectMs,
       unknownRow: metrics.row({ direction: "outbound", authority: "", peer: "", cluster: "" }),
-      ...(interception === undefined ? {} : { interception }),
+      ...(interception === undefined ? {} : { interception, loops: new LoopGuard({ clock, log, metrics }) }),
     };
     const outbound = await listenEach(
       interception === undefined ? [listen.outboundHost ?? listen.host] : LOOPBACK,

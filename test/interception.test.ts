@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -50,18 +51,20 @@ c.on("end", () => c.end());
 c.on("connect", () => { if (text) setTimeout(() => c.write(text), Number(afterMs)); });
 `;
 
-describe("interception in network namespaces", () => {
-  const missing = namespacesMissing();
-  if (missing !== undefined) {
-    it(`is skipped: ${missing}`);
-    return;
-  }
+/** Two namespaces, an app with its proxy in each, and control outside. */
+function interceptionSuite(mode: "redirect" | "tproxy"): void {
   const undo: (() => unknown)[] = [];
   const life = new AbortController();
   let control: FakeControl;
   let client: NetworkNamespace;
   let server: NetworkNamespace;
   let log: () => string;
+  let startProxy: (
+    namespace: NetworkNamespace,
+    name: string,
+    address: string,
+    more?: readonly string[],
+  ) => ChildProcess;
 
   before(async () => {
     const folder = mkdtempSync(join(tmpdir(), "causeway-intercept-"));
@@ -100,28 +103,19 @@ describe("interception in network namespaces", () => {
     ]);
     await says(apps, "listening");
 
-    const proxy = (namespace: NetworkNamespace, name: string, address: string, controlHost: string) =>
+    startProxy = (namespace, name, address, more = []) =>
       namespace.start(
         PROXY_UID,
         process.execPath,
         [
-          ...[
-            MESH,
-            "proxy",
-            "--cluster",
-            "east",
-            "--namespace",
-            "shop",
-            "--service-account",
-            name,
-            "--pod",
-            `${name}-0`,
-          ],
-          ...["--address", address, "--control", `${controlHost}:${controlPort}`, "--trust-roots", roots],
-          ...["--token-file", token, "--intercept", "redirect", "--detect-timeout", String(DETECT_MS)],
-          ...["--inbound-plain", name === "web" ? "allow" : "deny"],
+          ...[MESH, "proxy", "--cluster", "east", "--namespace", "shop", "--service-account", name],
+          ...["--pod", `${name}-0`, "--address", address, "--trust-roots", roots, "--token-file", token],
+          ...["--control", `10.${name === "web" ? 79 : 78}.${subnet}.1:${controlPort}`],
+          ...["--intercept", mode, "--detect-timeout", String(DETECT_MS)],
+          ...["--inbound-plain", name === "web" ? "allow" : "deny", ...more],
         ],
         { ...process.env, MESH_LOG_LEVEL: "debug" },
+        mode === "tproxy" ? ["net_admin"] : [],
       );
     control.inbound(SERVER, {
       cluster: "east",
@@ -129,8 +123,8 @@ describe("interception in network namespaces", () => {
       ports: [8080, 8443, 3306, 7000].map((port) => ({ port, namespace: "shop", service: "web" })),
     });
     for (const namespace of [client, server]) await initialise(namespace);
-    const serving = proxy(server, "web", SERVER, `10.79.${subnet}.1`);
-    const calling = proxy(client, "client", CLIENT, `10.78.${subnet}.1`);
+    const serving = startProxy(server, "web", SERVER);
+    const calling = startProxy(client, "client", CLIENT);
     const lines = collect(calling);
     log = () => lines.text;
     await Promise.all([says(serving, "proxy.started"), says(calling, "proxy.started")]);
@@ -143,6 +137,7 @@ describe("interception in network namespaces", () => {
   async function initialise(namespace: NetworkNamespace, ...more: string[]): Promise<void> {
     await output("ip", [
       ...["netns", "exec", namespace.name, process.execPath, MESH, "proxy-init", "--proxy-uid", String(PROXY_UID)],
+      ...["--mode", mode],
       // In the server's namespace also what is outside of the mesh has to live.
       ...["--skip-inbound-ports", "9080,7000", ...more],
     ]);
@@ -238,7 +233,8 @@ describe("interception in network namespaces", () => {
   });
 
   it("refuses a port that the service does not have, and connections to the proxy itself", async () => {
-    equal((await curl(APP_UID, `http://${VIP}:81/`)).code, 56);
+    // A reset may be seen by the connect already.
+    ok([7, 56].includes((await curl(APP_UID, `http://${VIP}:81/`)).code));
     const { stdout } = await client.run(APP_UID, "curl", [
       "-s",
       "-o",
@@ -287,6 +283,39 @@ describe("interception in network namespaces", () => {
     match(await metrics(client, CLIENT), /inbound_http_authz_deny_total\{[^}]*authority=":8080",client_id="",[^}]*} 1/);
   });
 
+  // Rules that take the proxy's own connections for the app's.
+  const others = ["--proxy-uid", "9999"];
+
+  it("does not start where its own connections come back, and says why", async () => {
+    const ports = ["--outbound-port", "4150", "--inbound-port", "4153", "--admin-port", "4151"];
+    await initialise(client, ...others, ...ports);
+    const child = startProxy(client, "client", CLIENT, ports);
+    const lines = collect(child);
+    const [code] = (await once(child, "close")) as [number];
+    ok(code > 0, lines.text);
+    match(lines.text, /INTERCEPTION/);
+    match(lines.text, /redirected back to it.*runs as uid 2102: run mesh proxy-init with --proxy-uid 2102/);
+  });
+
+  it("refuses a connection at its first return where the rules came later, and serves once they are right", async () => {
+    const url = `http://${SERVER}:9080/turned`;
+    await initialise(client);
+    await eventually(async () => (await curl(APP_UID, url)).stdout.startsWith("plain /turned"));
+    const counted = async (pattern: RegExp) => Number(pattern.exec(await metrics(client, CLIENT))?.[1] ?? 0);
+    const refused = /outbound_transparent_refused_total\{code="INTERCEPTION"} (\d+)/;
+    const opened = /\ntcp_open_total\{[^}]*authority="10\.77\.1\.3:9080"[^}]*} (\d+)/;
+    const before = await counted(opened);
+    ok(before > 0);
+    equal(await counted(refused), 0);
+    await initialise(client, ...others);
+    ok([7, 52, 56].includes((await curl(APP_UID, url)).code));
+    ok((await counted(refused)) > 0);
+    ok((await counted(opened)) <= before + 1, "it went round");
+    ok(log().includes("outbound.loop.refused"));
+    await initialise(client);
+    await eventually(async () => (await curl(APP_UID, url)).stdout.startsWith("plain /turned"));
+  });
+
   it("applies its rules again without doubling them, and removes them", async () => {
     const ruleset = () => output("ip", ["netns", "exec", client.name, "nft", "list", "ruleset"]);
     const rules = await ruleset();
@@ -296,8 +325,18 @@ describe("interception in network namespaces", () => {
       await output("ip", ["netns", "exec", client.name, process.execPath, MESH, "proxy-init", "--remove"]);
     equal(await ruleset(), "");
     deepEqual((await curl(APP_UID, `http://${SERVER}:9080/direct`)).stdout.slice(0, 13), "plain /direct");
+    const rule = await output("ip", ["-n", client.name, "rule"]);
+    ok(!rule.includes("fwmark"), rule);
   });
-});
+}
+
+for (const mode of ["redirect", "tproxy"] as const) {
+  describe(`interception in network namespaces, by ${mode}`, () => {
+    const missing = namespacesMissing();
+    if (missing === undefined) interceptionSuite(mode);
+    else it(`is skipped: ${missing}`);
+  });
+}
 
 function collect(child: ChildProcess): { text: string } {
   const lines = { text: "" };

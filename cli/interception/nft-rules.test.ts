@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { MeshError } from "../../core/errors.ts";
-import { parseCidrs, parsePorts, type RedirectRules, redirectRules, removalRules } from "./nft-rules.ts";
+import {
+  deliveryCommands,
+  parseCidrs,
+  parsePorts,
+  type RedirectRules,
+  redirectRules,
+  removalRules,
+  tproxyRules,
+} from "./nft-rules.ts";
 
 const RULES: RedirectRules = {
   proxy: { uid: 2102 },
@@ -65,6 +73,51 @@ table inet causeway_interception {
 
   it("refuses rules that would bring the proxy's own connections back to it", () => {
     refused(() => redirectRules({ ...RULES, proxy: {} }));
+  });
+});
+
+describe("tproxyRules()", () => {
+  it("marks what leaves for delivery here, and lets answers pass, which these rules see too", () => {
+    assert.equal(
+      tproxyRules({ ...RULES, skipOutboundPorts: parsePorts("25"), skipInboundPorts: parsePorts("22") }),
+      `table inet causeway_interception
+delete table inet causeway_interception
+table inet causeway_interception {
+  chain outbound {
+    type route hook output priority -150; policy accept;
+    ct direction reply return
+    meta skuid 2102 return
+    oifname "lo" return
+    tcp dport 25 return
+    meta l4proto tcp meta mark set 16704
+  }
+  chain inbound {
+    type filter hook prerouting priority -150; policy accept;
+    iifname "lo" meta l4proto tcp meta mark 16704 tproxy to :4140 accept
+    iifname "lo" return
+    ct direction reply return
+    tcp dport 4143 return
+    tcp dport 4191 return
+    tcp dport 22 return
+    meta l4proto tcp tproxy to :4143 accept
+  }
+}
+`,
+    );
+    refused(() => tproxyRules({ ...RULES, proxy: {} }));
+  });
+});
+
+describe("deliveryCommands()", () => {
+  it("adds or deletes the rule and the route of each family", () => {
+    assert.deepEqual(
+      deliveryCommands("delete").map((args) => args.join(" ")),
+      ["-4", "-6"].flatMap((family) => [
+        `${family} rule delete fwmark 16704 lookup 4140`,
+        `${family} route delete local default dev lo table 4140`,
+      ]),
+    );
+    assert.deepEqual(deliveryCommands("add")[1]?.slice(1, 4), ["route", "replace", "local"]);
   });
 });
 

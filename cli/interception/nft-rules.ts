@@ -4,6 +4,8 @@ import { MeshError } from "../../core/errors.ts";
 
 /** All rules are in this table, so that they can be replaced and removed at once. */
 const TABLE = "inet causeway_interception";
+/** Mark of what is to be delivered here wherever it goes, and the routing table that does so; for TPROXY only. */
+const LOCAL_DELIVERY = { mark: 0x4140, table: 4140 };
 
 export interface PortRange {
   readonly from: number;
@@ -25,36 +27,81 @@ export interface RedirectRules {
   readonly skipInboundCidrs: readonly string[];
 }
 
-/** Input of `nft -f -` that puts the rules in place of whatever earlier call left; one transaction. */
+/**
+ * Input of `nft -f -` that puts the rules in place of whatever earlier call left; one transaction.
+ * @throws MeshError USAGE
+ */
 export function redirectRules(rules: RedirectRules): string {
-  const { uid, gid, mark } = rules.proxy;
+  return tableOf([
+    ...chain("outbound", "type nat hook output priority -100; policy accept;", [
+      ...letThroughOutbound(rules),
+      `meta l4proto tcp redirect to :${rules.outboundPort}`,
+    ]),
+    ...chain("inbound", "type nat hook prerouting priority -100; policy accept;", [
+      ...letThroughInbound(rules),
+      `meta l4proto tcp redirect to :${rules.inboundPort}`,
+    ]),
+  ]);
+}
+
+/**
+ * The same without translation of addresses: what leaves is marked, which routes it back in by loopback
+ * (`deliveryCommands`), and given to a transparent socket there. Unlike NAT's, these rules see every packet, so
+ * answers are told from requests. @throws MeshError USAGE
+ */
+export function tproxyRules(rules: RedirectRules): string {
+  const answers = "ct direction reply return";
+  return tableOf([
+    ...chain("outbound", "type route hook output priority -150; policy accept;", [
+      answers,
+      ...letThroughOutbound(rules),
+      `meta l4proto tcp meta mark set ${LOCAL_DELIVERY.mark}`,
+    ]),
+    ...chain("inbound", "type filter hook prerouting priority -150; policy accept;", [
+      `iifname "lo" meta l4proto tcp meta mark ${LOCAL_DELIVERY.mark} tproxy to :${rules.outboundPort} accept`,
+      'iifname "lo" return',
+      answers,
+      ...letThroughInbound(rules),
+      `meta l4proto tcp tproxy to :${rules.inboundPort} accept`,
+    ]),
+  ]);
+}
+
+/** Arguments of `ip` that have marked packets delivered on this machine, by either family, or no more. */
+export function deliveryCommands(what: "add" | "delete"): readonly (readonly string[])[] {
+  const { mark, table } = LOCAL_DELIVERY;
+  return ["-4", "-6"].flatMap((family) => [
+    [family, "rule", what, "fwmark", String(mark), "lookup", String(table)],
+    [family, "route", what === "add" ? "replace" : what, "local", "default", "dev", "lo", "table", String(table)],
+  ]);
+}
+
+function letThroughOutbound({ proxy, skipOutboundCidrs, skipOutboundPorts }: RedirectRules): string[] {
+  const { uid, gid, mark } = proxy;
   if (uid === undefined && gid === undefined && mark === undefined)
     throw new MeshError("USAGE", "Cannot tell the proxy's connections from the app's: name its uid, gid or mark.");
-  const outbound = [
+  return [
     ...(uid === undefined ? [] : [`meta skuid ${uid} return`]),
     ...(gid === undefined ? [] : [`meta skgid ${gid} return`]),
     ...(mark === undefined ? [] : [`meta mark ${mark} return`]),
     // What stays on this machine is between the processes of the pod.
     'oifname "lo" return',
-    ...rules.skipOutboundCidrs.map((cidr) => `${familyOf(cidr)} daddr ${cidr} return`),
-    ...rules.skipOutboundPorts.map((range) => `tcp dport ${rangeText(range)} return`),
-    `meta l4proto tcp redirect to :${rules.outboundPort}`,
+    ...skipOutboundCidrs.map((cidr) => `${familyOf(cidr)} daddr ${cidr} return`),
+    ...skipOutboundPorts.map((range) => `tcp dport ${rangeText(range)} return`),
   ];
-  const inbound = [
-    `tcp dport ${rules.inboundPort} return`,
-    `tcp dport ${rules.adminPort} return`,
-    ...rules.skipInboundCidrs.map((cidr) => `${familyOf(cidr)} saddr ${cidr} return`),
-    ...rules.skipInboundPorts.map((range) => `tcp dport ${rangeText(range)} return`),
-    `meta l4proto tcp redirect to :${rules.inboundPort}`,
-  ];
+}
+
+function letThroughInbound({ inboundPort, adminPort, skipInboundCidrs, skipInboundPorts }: RedirectRules): string[] {
   return [
-    removalRules().trimEnd(),
-    `table ${TABLE} {`,
-    ...chain("outbound", "type nat hook output priority -100; policy accept;", outbound),
-    ...chain("inbound", "type nat hook prerouting priority -100; policy accept;", inbound),
-    "}",
-    "",
-  ].join("\n");
+    `tcp dport ${inboundPort} return`,
+    `tcp dport ${adminPort} return`,
+    ...skipInboundCidrs.map((cidr) => `${familyOf(cidr)} saddr ${cidr} return`),
+    ...skipInboundPorts.map((range) => `tcp dport ${rangeText(range)} return`),
+  ];
+}
+
+function tableOf(chains: readonly string[]): string {
+  return [removalRules().trimEnd(), `table ${TABLE} {`, ...chains, "}", ""].join("\n");
 }
 
 /** Input of `nft -f -` that takes the rules away; nothing where there are none. */

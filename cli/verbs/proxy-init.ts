@@ -1,11 +1,21 @@
 import { spawn } from "node:child_process";
-import type { Command } from "commander";
+import { existsSync } from "node:fs";
+import { type Command, Option } from "commander";
 import { PORTS } from "../../core/defaults.ts";
 import { errorText, MeshError } from "../../core/errors.ts";
-import { type PortRange, parseCidrs, parsePorts, redirectRules, removalRules } from "../interception/nft-rules.ts";
+import {
+  deliveryCommands,
+  type PortRange,
+  parseCidrs,
+  parsePorts,
+  redirectRules,
+  removalRules,
+  tproxyRules,
+} from "../interception/nft-rules.ts";
 import { type VerbContext, wholeNumber } from "../program.ts";
 
 interface ProxyInitOptions {
+  readonly mode: "redirect" | "tproxy";
   readonly proxyUid?: number;
   readonly proxyGid?: number;
   readonly proxyMark?: number;
@@ -30,6 +40,11 @@ export function registerProxyInit(program: Command, context: VerbContext): void 
   program
     .command("proxy-init")
     .description("redirects the TCP connections of this network namespace to its proxy, by nftables")
+    .addOption(
+      new Option("--mode <mode>", "as the proxy's --intercept; tproxy needs CAP_NET_ADMIN there, and no NAT")
+        .choices(["redirect", "tproxy"])
+        .default("redirect"),
+    )
     .option("--proxy-uid <n>", "user of the proxy, whose own connections are let through", id)
     .option("--proxy-gid <n>", "its group, in place of the user or as well", id)
     .option("--proxy-mark <n>", "mark of its packets, likewise", id)
@@ -48,9 +63,17 @@ export function registerProxyInit(program: Command, context: VerbContext): void 
     .option("--remove", "take the rules away again")
     .option("--dry-run", "print what nft would be given, and change nothing")
     .action(async (options: ProxyInitOptions) => {
-      const text = options.remove === true ? removalRules() : rulesOf(options);
-      if (options.dryRun === true) context.stdout.write(text);
-      else await applyRules(text);
+      const { remove = false, mode } = options;
+      const text = remove ? removalRules() : rulesOf(options);
+      const delivery = !remove && mode === "tproxy";
+      if (options.dryRun === true) {
+        const commands = delivery ? deliveryCommands("add").map((args) => `# ip ${args.join(" ")}\n`) : [];
+        context.stdout.write(commands.join("") + text);
+        return;
+      }
+      if (remove || delivery) await stopDelivery();
+      if (delivery) await startDelivery();
+      await run("nft", ["-f", "-"], text);
     });
 }
 
@@ -59,8 +82,8 @@ function readList<T>(parse: (text: string) => readonly T[]): (text: string) => r
   return (text) => parse(text);
 }
 
-function rulesOf({ proxyUid: uid, proxyGid: gid, proxyMark: mark, ...rules }: ProxyInitOptions): string {
-  return redirectRules({
+function rulesOf({ mode, proxyUid: uid, proxyGid: gid, proxyMark: mark, ...rules }: ProxyInitOptions): string {
+  return (mode === "tproxy" ? tproxyRules : redirectRules)({
     ...rules,
     proxy: {
       ...(uid === undefined ? {} : { uid }),
@@ -70,27 +93,47 @@ function rulesOf({ proxyUid: uid, proxyGid: gid, proxyMark: mark, ...rules }: Pr
   });
 }
 
-/** @throws MeshError INTERCEPTION with nft's own words */
-async function applyRules(text: string): Promise<void> {
-  const { status, said } = await new Promise<{ status: number; said: string }>((resolve, reject) => {
-    const nft = spawn("nft", ["-f", "-"], { stdio: ["pipe", "ignore", "pipe"] });
+/** Takes away what an earlier call left; nothing where there is nothing. */
+async function stopDelivery(): Promise<void> {
+  for (const args of deliveryCommands("delete")) await execute("ip", args).catch(() => {});
+}
+
+async function startDelivery(): Promise<void> {
+  const ipv6 = existsSync("/proc/sys/net/ipv6");
+  for (const args of deliveryCommands("add")) if (ipv6 || args[0] !== "-6") await run("ip", args);
+}
+
+/** @throws MeshError INTERCEPTION with the program's own words */
+async function run(program: "nft" | "ip", args: readonly string[], input = ""): Promise<void> {
+  const { status, said } = await execute(program, args, input);
+  if (status === 0) return;
+  const why = /not permitted|permission denied/i.test(said)
+    ? "not permitted. Run as root, or with CAP_NET_ADMIN"
+    : `${program} says ${errorText(said)}. See --dry-run`;
+  throw new MeshError("INTERCEPTION", `Cannot apply the rules: ${why}.`);
+}
+
+/** @throws MeshError INTERCEPTION where there is no such program */
+async function execute(
+  program: "nft" | "ip",
+  args: readonly string[],
+  input = "",
+): Promise<{ status: number; said: string }> {
+  return await new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: ["pipe", "ignore", "pipe"] });
     let said = "";
-    nft.stderr.setEncoding("utf8").on("data", (data: string) => {
+    child.stderr.setEncoding("utf8").on("data", (data: string) => {
       said = `${said}${data}`.slice(0, 2_000);
     });
-    nft.stdin.on("error", () => {});
-    nft.stdin.end(text);
-    nft.once("error", (error: NodeJS.ErrnoException) => {
-      const missing = error.code === "ENOENT";
-      const why = missing
-        ? "there is no nft. Install the nftables package"
-        : `${errorText(error)}. See what confines it`;
+    child.stdin.on("error", () => {});
+    child.stdin.end(input);
+    child.once("error", (error: NodeJS.ErrnoException) => {
+      const why =
+        error.code === "ENOENT"
+          ? `there is no ${program}. Install the ${program === "nft" ? "nftables" : "iproute2"} package`
+          : `${errorText(error)}. See what confines it`;
       reject(new MeshError("INTERCEPTION", `Cannot apply the rules: ${why}.`, { cause: error }));
     });
-    nft.once("close", (code) => resolve({ status: code ?? 1, said }));
+    child.once("close", (code) => resolve({ status: code ?? 1, said }));
   });
-  if (status === 0) return;
-  if (/not permitted|permission denied/i.test(said))
-    throw new MeshError("INTERCEPTION", "Cannot apply the rules: not permitted. Run as root, or with CAP_NET_ADMIN.");
-  throw new MeshError("INTERCEPTION", `Cannot apply the rules: nft says ${errorText(said)}. See --dry-run.`);
 }

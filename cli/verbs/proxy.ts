@@ -131,7 +131,7 @@ function workloadOptions(options: ProxyVerbOptions, entry: WorkloadEntry): Workl
       inboundPort: entry.inboundPort ?? options.inboundPort,
     },
     app: { host: entry.appHost ?? address, ...(entry.appSockets === undefined ? {} : { sockets: entry.appSockets }) },
-    controlAddress: `${control.host}:${control.port}`,
+    controlAddress: `${control.host.includes(":") ? `[${control.host}]` : control.host}:${control.port}`,
     trustRootsDer: readRoots(options.trustRoots),
     tokenFile: entry.tokenFile,
     limits: { detectMs: options.detectTimeout },

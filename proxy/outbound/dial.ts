@@ -10,6 +10,7 @@ import type { Blame, Endpoint, GatewayTarget } from "../balance/endpoint.ts";
 import { observe } from "../balance/peak-ewma.ts";
 import type { Service } from "../balance/service.ts";
 import type { Hops, Neighbour } from "../hops.ts";
+import type { LoopGuard } from "../loop-guard.ts";
 import type { MeshTls } from "../mesh-tls.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { HTTP1, MESH_ALPN, MUX_HTTP1, type PrefaceProtocol, writePreface } from "../preface.ts";
@@ -28,6 +29,8 @@ export interface DialDeps {
   readonly hops: Hops | undefined;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Where connections of this machine are redirected. */
+  readonly loops?: LoopGuard;
 }
 
 /**
@@ -48,7 +51,10 @@ export function dial(
   if (proxyPort === 0 && routeName === "") {
     return deps.transport.connectTcp(
       { host: address, port, timeoutMs: deps.connectMs },
-      (stream) => begun(stream, onConnect),
+      (stream) => {
+        deps.loops?.dialled(stream);
+        return begun(stream, onConnect);
+      },
       (error) => onFailure(error, "endpoint"),
     );
   }

@@ -33,9 +33,17 @@ function acceptIntercepted(
   const { descriptor = -1, localAddress, localPort } = stream;
   const destination = interception.destinationOf({ descriptor, localAddress, localPort });
   if (destination === undefined) return acceptExplicit(stream, deps, handler);
-  if (!interception.isSelf(destination)) return serveTransparent(deps, handler, stream, destination);
-  deps.engine.log.info("outbound.loop.refused", { ...destination });
-  stream.destroy(undefined, true);
+  if (interception.isSelf(destination)) {
+    deps.engine.log.info("outbound.self.refused", { ...destination });
+    stream.destroy(undefined, true);
+    return stream.user;
+  }
+  stream.pause();
+  setImmediate(() => {
+    if (stream.closed) return;
+    if (deps.engine.draining || deps.loops?.isOwn(stream, destination) === true) stream.destroy(undefined, true);
+    else serveTransparent(deps, handler, stream, destination);
+  });
   return stream.user;
 }
 

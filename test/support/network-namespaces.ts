@@ -39,16 +39,23 @@ export class NetworkNamespace {
   }
 
   /** Starts a program in it as `uid`; it is ended with the namespace. */
-  start(uid: number, file: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
-    const child = spawn("ip", this.#command(uid, file, args), { env, stdio: ["ignore", "pipe", "pipe"] });
+  start(
+    uid: number,
+    file: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = process.env,
+    capabilities: readonly string[] = [],
+  ): ChildProcess {
+    const child = spawn("ip", this.#command(uid, file, args, capabilities), { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#children.add(child);
     child.once("exit", () => this.#children.delete(child));
     return child;
   }
 
-  #command(uid: number, file: string, args: readonly string[]): string[] {
+  #command(uid: number, file: string, args: readonly string[], capabilities: readonly string[] = []): string[] {
     const as = ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"];
-    return ["netns", "exec", this.name, ...as, file, ...args];
+    const able = capabilities.flatMap((name) => [`--inh-caps=+${name}`, `--ambient-caps=+${name}`]);
+    return ["netns", "exec", this.name, ...as, ...able, file, ...args];
   }
 
   /** Ends its processes and takes it away, with the links into it. */
