@@ -3,6 +3,7 @@ import { systemClock } from "../core/clock.ts";
 import { SYSTEM_NAMESPACE } from "../core/defaults.ts";
 import { MeshError } from "../core/errors.ts";
 import { createLog, silentLog } from "../core/log.ts";
+import type { Informer, InformerOptions, KubeObject, ResourceType } from "../kube/client.ts";
 import { LINKS, type Link, SECRETS, type Secret } from "../kube/resources.ts";
 import {
   LOCAL_BUNDLE,
@@ -13,6 +14,7 @@ import {
   PEER_SERVICES,
 } from "../registry/state.ts";
 import { eventually } from "../test/support/eventually.ts";
+import type { FakeKube } from "../test/support/fake-kube.ts";
 import { GatewayWorld, localService } from "../test/support/gateway-world.ts";
 import { grpcDialer } from "./federation/sync-grpc.ts";
 
@@ -56,6 +58,28 @@ describe("startGateway() with two clusters", () => {
     const state = await west.value(PEER_LINKS, "east");
     assert.equal(state?.health, "alive");
     assert.equal(state?.active, true);
+  });
+
+  it("joins once, however late its informer hears of what the join brought", async () => {
+    await west.stop();
+    const held = holdSecrets(west.kube);
+    await west.start();
+    await west.link(east, await east.token());
+    const joined = async () => (await west.kube.get<Secret>(SECRETS, "causeway-link-east", SYSTEM_NAMESPACE))?.data;
+    await eventually(async () => (await joined())?.["linkSecret"] !== undefined);
+    for (let i = 0; i < 3; i++) {
+      await west.kube.mergePatch<Link>(LINKS, "east", undefined, { metadata: { annotations: { touched: `${i}` } } });
+      await eventually(() => held.asked > i + 1);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const joins = () =>
+      east.kube.calls.filter(({ verb, type, name }) => {
+        return verb === "get" && type === SECRETS && name?.startsWith("causeway-join-");
+      }).length;
+    assert.equal(joins(), 1);
+    held.release();
+    await eventually(async () => (await west.phase("east")) === "active");
+    assert.equal(joins(), 1);
   });
 
   it("follows exports and takes a route away with its export", async () => {
@@ -254,3 +278,40 @@ describe("startGateway() with two clusters", () => {
     await eventually(async () => (await west.keys(PEER_SERVICES.prefix)).length === 1);
   });
 });
+
+/** Informers of Secrets that show each Secret as it first was, until released. */
+function holdSecrets(kube: FakeKube): { readonly asked: number; release(): void } {
+  const make = kube.informer.bind(kube);
+  const first = new Map<string, KubeObject>();
+  let holding = true;
+  let asked = 0;
+  let release = () => {};
+  kube.informer = <T extends KubeObject>(type: ResourceType, options?: InformerOptions): Informer<T> => {
+    const real = make<T>(type, options);
+    if (type !== SECRETS) return real;
+    release = () => {
+      holding = false;
+    };
+    return {
+      get synced() {
+        return real.synced;
+      },
+      start: (signal) => real.start(signal),
+      list: () => real.list(),
+      onEvent: (listener) => real.onEvent(listener),
+      get(name, namespace) {
+        const now = real.get(name, namespace);
+        if (!holding || now === undefined) return now;
+        asked++;
+        if (!first.has(name)) first.set(name, now);
+        return first.get(name) as T;
+      },
+    };
+  };
+  return {
+    get asked() {
+      return asked;
+    },
+    release: () => release(),
+  };
+}

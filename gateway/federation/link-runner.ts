@@ -81,6 +81,9 @@ export class LinkRunner {
   #wasConnected = false;
   #closedAtOnce = 0;
   #closedSinceMs = 0;
+  /** The token that this runner has joined with. */
+  #redeemed = "";
+  #closing = false;
   #joinFailure: { token: string; error: MeshError; terminal: boolean } | undefined;
   #reason = "";
   #statusDue = true;
@@ -125,6 +128,8 @@ export class LinkRunner {
         evacuated: deps.evacuations.share(this.name),
       }),
       publish: (state) => {
+        // One that ends must not have the last word over its successor.
+        if (this.#closing) return;
         if (this.#record.joined !== undefined && !this.#deleting) {
           this.#log.info("link state", {
             health: state.health,
@@ -152,7 +157,10 @@ export class LinkRunner {
   }
 
   /** How the Link and its Secret are now. */
-  update(link: Link, record: LinkRecord): void {
+  update(link: Link, seen: LinkRecord): void {
+    // The informer may still show the Secret from before the join: to believe it would be to join again.
+    const overtaken = seen.joined === undefined && seen.token !== undefined && seen.token === this.#redeemed;
+    const record = overtaken ? this.#record : seen;
     const renamed = record.joined?.joinedBy !== this.#record.joined?.joinedBy;
     const { spec: before } = this.#link;
     this.#link = link;
@@ -195,6 +203,7 @@ export class LinkRunner {
 
   /** Stops, telling the peer that this gateway goes and not the link. */
   async close(reason: string): Promise<void> {
+    this.#closing = true;
     await this.#session?.goodbye(reason);
     this.#abort.abort();
     this.#wake();
@@ -281,6 +290,7 @@ export class LinkRunner {
     };
     const joined = await joinPeer(token, options, clock, this.#abort.signal);
     await this.#secret.saveJoined(text, joined);
+    this.#redeemed = text;
     this.#session?.touch("KIND_ENDPOINTS", "all");
     this.#log.info("link joined", { cluster: token.cluster });
   }
