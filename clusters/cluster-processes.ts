@@ -78,10 +78,16 @@ export function foundationProcesses(
   return registry === "redis" ? [apiServer, redisProcess(layout)] : [apiServer];
 }
 
+/** Addresses of a cluster's gateways by the names of their processes. */
+function gatewayHosts({ gateway, moreGateways }: ClusterLayout, count: number): { name: string; host: string }[] {
+  const hosts = [gateway, ...moreGateways].slice(0, count);
+  return hosts.map((host, i) => ({ name: i === 0 ? "gateway" : `gateway-${i + 1}`, host }));
+}
+
 /** The node agent and the mesh's own roles: apart with Redis, in one process with the embedded registry. */
 export function roleProcesses(
   layout: ClusterLayout,
-  registry: LocalState["registry"],
+  { registry, gateways = 1 }: Pick<LocalState, "registry" | "gateways">,
   mesh: ProcessCommand,
 ): SupervisedProcess[] {
   const node: SupervisedProcess = { name: "node", command: [...mesh, "local", "node", "--cluster", layout.cluster] };
@@ -92,20 +98,14 @@ export function roleProcesses(
     layout.cluster,
     "--control-address",
     controlAddress(layout),
-    // The supervisor runs one process of each: the next one takes its leases over without waiting for their end.
-    "--replica",
-    "local-0",
   ];
+  // The supervisor runs one process of each name: the next one takes its leases over without waiting for their end.
+  const replica = (i: number) => ["--replica", `local-${i}`];
   const listen = {
     control: ["--control-listen", controlAddress(layout)],
-    gateway: [
-      ...[
-        "--federation-listen",
-        `${layout.gateway}:${PORTS.federation}`,
-        "--relay-listen",
-        `${layout.gateway}:${PORTS.relay}`,
-      ],
-      ...["--advertise", layout.gateway],
+    gateway: (host: string) => [
+      ...["--federation-listen", `${host}:${PORTS.federation}`, "--relay-listen", `${host}:${PORTS.relay}`],
+      ...["--advertise", host],
     ],
     mirror: ["--dns-listen", `${layout.dns}:${dnsPort()}`],
   };
@@ -114,7 +114,7 @@ export function roleProcesses(
     command: [...mesh, "serve", "--roles", roles, ...common, "--admin-listen", `${admin}:${PORTS.admin}`, ...args],
   });
   if (registry === "embedded") {
-    const args = [...listen.control, ...listen.gateway, ...listen.mirror];
+    const args = [...replica(0), ...listen.control, ...listen.gateway(layout.gateway), ...listen.mirror];
     return [serve("serve", "control,gateway,mirror", layout.control, args), node];
   }
   const url = [
@@ -124,19 +124,24 @@ export function roleProcesses(
     passwordPath(layout),
   ];
   return [
-    serve("control", "control", layout.control, [...url, ...listen.control]),
-    serve("gateway", "gateway", layout.gateway, [...url, ...listen.gateway]),
-    serve("mirror", "mirror", layout.mirror, [...url, ...listen.mirror]),
+    serve("control", "control", layout.control, [...url, ...replica(0), ...listen.control]),
+    ...gatewayHosts(layout, gateways).map(({ name, host }, i) =>
+      serve(name, "gateway", host, [...url, ...replica(i), ...listen.gateway(host)]),
+    ),
+    serve("mirror", "mirror", layout.mirror, [...url, ...replica(0), ...listen.mirror]),
     node,
   ];
 }
 
 /** Admin addresses whose /ready says that the cluster's roles are up. */
-export function roleAdmins(layout: ClusterLayout, registry: LocalState["registry"]): { name: string; host: string }[] {
+export function roleAdmins(
+  layout: ClusterLayout,
+  { registry, gateways = 1 }: Pick<LocalState, "registry" | "gateways">,
+): { name: string; host: string }[] {
   if (registry === "embedded") return [{ name: "serve", host: layout.control }];
   return [
     { name: "control", host: layout.control },
-    { name: "gateway", host: layout.gateway },
+    ...gatewayHosts(layout, gateways),
     { name: "mirror", host: layout.mirror },
   ];
 }

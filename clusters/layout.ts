@@ -24,6 +24,8 @@ export interface ClusterLayout {
   readonly redis: { readonly host: string; readonly port: number };
   readonly control: string;
   readonly gateway: string;
+  /** Of the gateway's further replicas, where there are any. */
+  readonly moreGateways: readonly string[];
   readonly mirror: string;
   readonly dns: string;
   readonly node: string;
@@ -55,6 +57,7 @@ export function clusterLayout(home: string, cluster: string, octet: number): Clu
     redis: { host: at(2), port: 6379 },
     control: at(3),
     gateway: at(4),
+    moreGateways: [21, 22, 23, 24].map(at),
     mirror: at(5),
     node: at(6),
     dns: at(10),

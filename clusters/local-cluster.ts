@@ -129,11 +129,11 @@ export async function publishContexts(
 /** Waits until every role answers /ready. */
 export async function rolesReady(
   layout: ClusterLayout,
-  registry: LocalState["registry"],
+  state: Pick<LocalState, "registry" | "gateways">,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  for (const { name, host } of roleAdmins(layout, registry)) {
+  for (const { name, host } of roleAdmins(layout, state)) {
     const check = () => passes({ kind: "http", host, port: PORTS.admin, path: "/ready" });
     const explain = () =>
       `Cannot start ${name} of "${layout.cluster}": not ready after 60 s. ${lastWords(layout, name)} See ${layout.logDirectory}.`;

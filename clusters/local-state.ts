@@ -7,6 +7,8 @@ import { isRunning, type ProcessRecord, runningRecords } from "./process-record.
 /** Which local clusters there are, in `$MESH_HOME/up.json`. */
 export interface LocalState {
   readonly registry: "redis" | "embedded";
+  /** Replicas of each cluster's gateway; 1 without. */
+  readonly gateways?: number;
   readonly clusters: readonly { readonly cluster: string; readonly octet: number }[];
 }
 

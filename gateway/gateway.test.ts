@@ -10,6 +10,7 @@ import {
   LOCAL_SERVICES,
   PEER_BUNDLES,
   PEER_ENDPOINTS,
+  PEER_GATEWAYS,
   PEER_LINKS,
   PEER_SERVICES,
 } from "../registry/state.ts";
@@ -17,6 +18,7 @@ import { eventually } from "../test/support/eventually.ts";
 import type { FakeKube } from "../test/support/fake-kube.ts";
 import { GatewayWorld, localService } from "../test/support/gateway-world.ts";
 import { grpcDialer } from "./federation/sync-grpc.ts";
+import type { RouteTable } from "./route-table.ts";
 
 const log = process.env["CAUSEWAY_TEST_LOG"] ? createLog("test", "debug") : silentLog;
 
@@ -97,6 +99,38 @@ describe("startGateway() with two clusters", () => {
     await eventually(async () => (await west.keys(PEER_ENDPOINTS.prefix)).length === 0);
     assert.equal(east.routes?.lookup(name), undefined);
     assert.ok(removed.has(name));
+  });
+
+  it("tells peers of every replica, and of one that leaves no more, while the link goes on at the other", async () => {
+    const routes: RouteTable[] = [];
+    const second = await east.replica({ onRoutes: (table) => void routes.push(table) });
+    await east.serve("shop", "web", "all", ["10.1.0.1"]);
+    await linked();
+    const addresses = async () =>
+      (await west.keys(PEER_GATEWAYS.prefix)).map((key) => key.slice(key.lastIndexOf(":") + 1));
+    const ports = [east.port, second.federationPort].map(String).sort();
+    await eventually(async () => (await addresses()).sort().join() === ports.join());
+    const found = await eventually(() => west.value(PEER_ENDPOINTS, "east", "shop", "web"));
+    const name = found.endpoints[0]?.routes[0]?.routeName ?? "";
+    assert.equal(routes[0]?.lookup(name)?.host, "10.1.0.1", "the replica that does not lead relays too");
+    const healths = new Set<string>();
+    const watching = setInterval(
+      () => void west.value(PEER_LINKS, "east").then((state) => healths.add(state?.health ?? "")),
+      10,
+    );
+    await east.gateway?.leave();
+    await eventually(async () => (await addresses()).join() === String(second.federationPort));
+    await east.stop();
+    await eventually(async () => (await east.value(PEER_LINKS, "west"))?.active === true);
+    await eventually(async () => (await west.value(PEER_LINKS, "east"))?.active === true);
+    await east.serve("shop", "api", "all", ["10.1.0.2"]);
+    await eventually(() => west.value(PEER_ENDPOINTS, "east", "shop", "api"));
+    clearInterval(watching);
+    assert.deepEqual(
+      [...healths].filter((health) => health !== "suspect"),
+      ["alive"],
+    );
+    await second.close();
   });
 
   it("unlinks on both sides when one Link is deleted", async () => {

@@ -13,23 +13,18 @@ import type { KubeClient } from "../kube/client.ts";
 import { LINKS, type Link, SECRETS, type Secret } from "../kube/resources.ts";
 import { RegistryView } from "../registry/registry-view.ts";
 import { RegistryWriter } from "../registry/registry-writer.ts";
-import {
-  LOCAL_BUNDLE,
-  LOCAL_ENDPOINTS,
-  LOCAL_GATEWAYS,
-  LOCAL_READY,
-  LOCAL_SERVICES,
-  stateKey,
-} from "../registry/state.ts";
+import { LOCAL_BUNDLE, LOCAL_ENDPOINTS, LOCAL_GATEWAYS, LOCAL_READY, LOCAL_SERVICES } from "../registry/state.ts";
 import type { RegistryStore } from "../registry/store.ts";
 import { Evacuations } from "./federation/evacuations.ts";
 import { listenFederation } from "./federation/federation-server.ts";
 import { federationAuthority } from "./federation/gateway-address.ts";
 import { JoinServer } from "./federation/join-server.ts";
+import { leaderAnswers } from "./federation/leader-probe.ts";
 import { LinkController } from "./federation/link-controller.ts";
 import type { HealthSettings } from "./federation/link-health.ts";
 import { LocalState } from "./federation/local-state.ts";
 import { grpcDialer } from "./federation/sync-grpc.ts";
+import { GatewayPresence } from "./presence.ts";
 import { LiveRoutes, type RouteTable } from "./route-table.ts";
 
 const CLOSE_GRACE_MS = 1_000;
@@ -60,6 +55,8 @@ export interface Gateway {
   readonly federationPort: number;
   /** Share of traffic that is to go elsewhere, of each cluster that is evacuated. */
   readonly drained: ReadonlyMap<string, number>;
+  /** Takes this replica out of what peers are told; those who have others to go to stop coming. */
+  leave(): Promise<void>;
   /** Says goodbye to peers (the links stay), gives the lease up and closes. */
   close(): Promise<void>;
 }
@@ -101,6 +98,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
   const routes = new LiveRoutes(state);
   deps.onRoutes(routes);
   const writer = new RegistryWriter({ store, lease: "gateway", holder, clock, random, log });
+  const presence = new GatewayPresence({ store, view, holder, clock, random, log });
   // The registry may be away for now: peers are let in and told what is known all the same.
   view.start(signal).catch(() => {});
   const evacuations = new Evacuations({ cluster, kube, writer, clock, log });
@@ -110,9 +108,12 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
   const secrets = kube.informer<Secret>(SECRETS, { namespace: SYSTEM_NAMESPACE });
 
   let advertise = deps.advertise;
+  let leaving = false;
+  /** What the registry knows, and this replica itself even before it does; but not once it leaves others behind. */
   const gateways = () => {
-    const all = new Map([advertise, ...state.gateways()].map((gateway) => [federationAuthority(gateway), gateway]));
-    return [...all.values()];
+    const known = [...state.gateways()];
+    const all = leaving && known.length > 0 ? known : [advertise, ...known];
+    return [...new Map(all.map((gateway) => [federationAuthority(gateway), gateway])).values()];
   };
   const ownBundle = () => {
     const bundle = trust.bundles.get(trustDomain);
@@ -125,7 +126,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
     for (const step of undo.splice(0).reverse()) await step();
     evacuations.close();
     abort.abort();
-    await Promise.all([writer.ended, view.ended]);
+    await Promise.all([writer.ended, presence.ended, view.ended]);
     stop();
     routes.close();
     state.close();
@@ -150,10 +151,8 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
     });
     undo.push(() => listener.close(CLOSE_GRACE_MS));
     if (advertise.federationPort === 0) advertise = { ...advertise, federationPort: listener.port };
-    writer.replacePrefix(
-      LOCAL_GATEWAYS.prefix,
-      new Map([[stateKey(LOCAL_GATEWAYS, holder), LOCAL_GATEWAYS.encode(advertise)]]),
-    );
+    presence.set(advertise);
+    presence.start(signal);
     const tls = new WorkloadTls({ source: identity.source, trust, clock });
     const running = new LinkController(
       {
@@ -165,7 +164,6 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
           state,
           ownBundle,
           gateways,
-          advertise,
           health,
           clock,
           random,
@@ -179,12 +177,14 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
         epoch: BigInt(Math.trunc(clock.wallMs())),
         dial: grpcDialer(tls, clock),
         onPeers: (peers) => routes.setPeers(peers),
+        leaderAnswers: () => leaderAnswers(state.gateways(), federationAuthority(advertise)),
       },
       signal,
     );
     controller = running;
     undo.push(() => running.close());
     const lead = (leading: boolean) => {
+      presence.lead(leading);
       running.lead(leading).catch((error: unknown) => log.error("leadership not taken", { reason: errorText(error) }));
     };
     undo.push(async () => unlead());
@@ -192,6 +192,10 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
     writer.start(signal);
     return {
       federationPort: listener.port,
+      leave() {
+        leaving = true;
+        return presence.leave(signal);
+      },
       close,
       get drained() {
         return evacuations.shares;

@@ -132,6 +132,11 @@ async function serveGateway(settings: ServeSettings, signal: AbortSignal): Promi
   };
   const { store, federation, replica } = settings;
   const holder = `gateway-${replica}`;
+  // Until it runs, the process's end is its end; then it is told by close(), and says goodbye first.
+  const life = new AbortController();
+  const end = () => life.abort(signal.reason);
+  if (signal.aborted) end();
+  signal.addEventListener("abort", end, { once: true });
   const gateway = await startGateway({
     ...{
       cluster,
@@ -146,17 +151,21 @@ async function serveGateway(settings: ServeSettings, signal: AbortSignal): Promi
       random,
       log,
       onRoutes,
-      signal,
+      signal: life.signal,
     },
   });
   const relay = await relaying;
   await untilDone("advertise", () => advertiseGateway(kube, replica, advertise), clock, log, signal);
+  signal.removeEventListener("abort", end);
   return {
     notReady: () => undefined,
     metrics: () => (relay?.metricsText() ?? "") + drainedText(gateway.drained),
     async close() {
+      // Peers hear of it first, so that what they have under way here ends by itself.
+      await gateway.leave();
       await relay?.drain(DRAIN_MS);
       await gateway.close();
+      life.abort();
       await relay?.close();
       await identity.done;
     },

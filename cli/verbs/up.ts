@@ -26,9 +26,11 @@ import { runSteps, type Step } from "../steps.ts";
 interface UpOptions {
   readonly clusters: string;
   readonly octet: number;
+  readonly gateways?: number;
   readonly apps: boolean;
 }
 
+const MAX_GATEWAYS = 5;
 const SAMPLE_NAMESPACE = "shop";
 
 export function registerUp(program: Command, context: VerbContext): void {
@@ -46,6 +48,7 @@ export function registerUp(program: Command, context: VerbContext): void {
       wholeNumber(1, 250),
       10,
     )
+    .option("--gateways <n>", "replicas of each cluster's gateway (default: 1)", wholeNumber(1, MAX_GATEWAYS))
     .option("--no-apps", "without the sample apps")
     .action(async (options: UpOptions) => {
       await up(options, context);
@@ -58,7 +61,7 @@ async function up(options: UpOptions, context: VerbContext): Promise<void> {
   const names = options.clusters.split(",").map((name) => parseClusterName(name.trim()));
   if (new Set(names).size < names.length)
     throw new MeshError("USAGE", "Cannot start two clusters of one name: --clusters repeats one.");
-  const state = wantedState(home, names, options.octet);
+  const state = wantedState(home, names, options);
   const layouts = state.clusters.map(({ cluster, octet }) => clusterLayout(home, cluster, octet));
   const before = layouts.filter((layout) => supervisorOf(layout) !== undefined);
   writeLocalState(home, state);
@@ -108,8 +111,17 @@ async function up(options: UpOptions, context: VerbContext): Promise<void> {
 }
 
 /** What runs already keeps its place; names that are new get the next free octets. */
-function wantedState(home: string, names: readonly string[], firstOctet: number): LocalState {
+function wantedState(home: string, names: readonly string[], options: UpOptions): LocalState {
+  const { octet: firstOctet } = options;
   const known = readLocalState(home);
+  const registry = known?.registry ?? (hasRedis() ? "redis" : "embedded");
+  const gateways = options.gateways ?? known?.gateways ?? 1;
+  if (gateways > 1 && registry === "embedded") {
+    throw new MeshError(
+      "USAGE",
+      "Cannot start several gateways: replicas meet in Redis. Install redis-server, or leave --gateways out.",
+    );
+  }
   const clusters = [...(known?.clusters ?? [])];
   for (const cluster of names) {
     if (clusters.some((c) => c.cluster === cluster)) continue;
@@ -117,7 +129,7 @@ function wantedState(home: string, names: readonly string[], firstOctet: number)
     while (clusters.some((c) => c.octet === octetOf(index, firstOctet))) index++;
     clusters.push({ cluster, octet: octetOf(index, firstOctet) });
   }
-  return { registry: known?.registry ?? (hasRedis() ? "redis" : "embedded"), clusters };
+  return { registry, gateways, clusters };
 }
 
 interface StepDeps {
@@ -164,7 +176,7 @@ function stepsOf(layout: ClusterLayout, deps: StepDeps): Step[] {
     {
       title: `${cluster}: control, gateway, mirror`,
       async run() {
-        await rolesReady(layout, state.registry, systemClock, signal);
+        await rolesReady(layout, state, systemClock, signal);
       },
     },
     {

@@ -1,3 +1,4 @@
+import { every } from "../../core/clock.ts";
 import { SYSTEM_NAMESPACE } from "../../core/defaults.ts";
 import { errorText, MeshError } from "../../core/errors.ts";
 import type { TrustDomain } from "../../core/identity.ts";
@@ -12,9 +13,12 @@ import { readJoinTokenRecord } from "./join-token.ts";
 import { readLinks, routePeers } from "./link-peers.ts";
 import type { LinkRecord } from "./link-record.ts";
 import { LinkRunner, type LinkRunnerDeps } from "./link-runner.ts";
+import { StandbyWriter } from "./standby-writer.ts";
 import type { SyncPipe } from "./sync-pipe.ts";
 
 const KEEP_TOKENS_MS = 24 * 3_600_000;
+/** How often a replica that took a stream without leading looks whether the one that leads is back. */
+const STANDBY_LOOK_MS = 1_000;
 
 export interface LinkControllerDeps extends LinkRunnerDeps {
   readonly links: Informer<Link>;
@@ -22,17 +26,23 @@ export interface LinkControllerDeps extends LinkRunnerDeps {
   /** Bundles of this cluster and of those that it is linked to, by Links and their Secrets alone. */
   readonly trust: TrustStore;
   readonly onPeers: (peers: ReadonlyMap<string, RoutePeer>) => void;
+  /** Whether another replica leads, and lives. */
+  readonly leaderAnswers: () => Promise<boolean>;
 }
 
 /**
  * Makes what Links and their Secrets say so: on every replica whom to believe and which routes there are; on the
- * one that leads a runner per link.
+ * one that leads a runner per link. While the one that leads is dead, and its lease not over yet, another takes the
+ * streams of peers: they hear of this cluster, and what they say is written once somebody leads again.
  */
 export class LinkController {
   readonly #deps: LinkControllerDeps;
   readonly #signal: AbortSignal;
   readonly #log: Log;
   readonly #runners = new Map<string, LinkRunner>();
+  /** What runners that began before this replica leads hold back. */
+  readonly #standby = new Map<LinkRunner, StandbyWriter>();
+  #stopLooking: (() => void) | undefined;
   readonly #closing = new Set<Promise<void>>();
   readonly #stops: (() => void)[];
   /** While leading: what the registry said of links when that began. */
@@ -67,6 +77,13 @@ export class LinkController {
     }
     if (term !== this.#term) return;
     this.#before = before;
+    this.#stopLooking?.();
+    this.#stopLooking = undefined;
+    for (const [runner, writer] of this.#standby) {
+      writer.promote();
+      runner.lead();
+    }
+    this.#standby.clear();
     this.#schedule();
   }
 
@@ -74,16 +91,44 @@ export class LinkController {
   async accept(trustDomain: TrustDomain, pipe: () => SyncPipe): Promise<void> {
     const link = this.#deps.links.list().find(({ spec }) => spec.trustDomain === trustDomain);
     if (link === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot sync: ${trustDomain} is not linked here.`);
-    const runner = this.#runners.get(link.metadata.name);
-    // Another replica leads, or this one is about to: the peer tries the next address, then this one again.
-    if (runner === undefined)
-      throw new MeshError("REGISTRY_UNAVAILABLE", "Cannot sync: this gateway does not lead. Try another.");
+    const runner = this.#runners.get(link.metadata.name) ?? (await this.#standIn(link));
     await runner.accept(pipe);
+  }
+
+  /** A runner for `link` while nobody leads. @throws MeshError REGISTRY_UNAVAILABLE where somebody does */
+  async #standIn(link: Link): Promise<LinkRunner> {
+    const { links, clock, writer } = this.#deps;
+    const { name } = link.metadata;
+    const refused = () =>
+      // The peer tries the next address, then this one again.
+      new MeshError("REGISTRY_UNAVAILABLE", "Cannot sync: this gateway does not lead. Try another.");
+    if (this.#before !== undefined || (await this.#deps.leaderAnswers())) throw refused();
+    const known = this.#runners.get(name);
+    if (known !== undefined) return known;
+    const current = links.get(name);
+    if (this.#before !== undefined || this.#closed || current === undefined) throw refused();
+    const record = readLinks(this.#deps, this.#deps.own.trustDomain, this.#log).get(current) ?? {};
+    const held = new StandbyWriter(writer);
+    const runner = new LinkRunner(current, record, undefined, { ...this.#deps, writer: held }, this.#signal, false);
+    this.#runners.set(name, runner);
+    this.#standby.set(runner, held);
+    this.#stopLooking ??= every(clock, STANDBY_LOOK_MS, () => void this.#standDown());
+    this.#log.info("stream taken while nobody leads", { link: name });
+    return runner;
+  }
+
+  /** Gives the streams up where the replica that leads is back: peers go there. */
+  async #standDown(): Promise<void> {
+    if (!(await this.#deps.leaderAnswers()) || this.#before !== undefined) return;
+    this.#stopLooking?.();
+    this.#stopLooking = undefined;
+    for (const [name, runner] of this.#runners) if (this.#standby.has(runner)) this.#drop(name, runner, "draining");
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#term++;
+    this.#stopLooking?.();
     for (const stop of this.#stops) stop();
     await this.#closeAll("draining");
   }
@@ -95,6 +140,7 @@ export class LinkController {
 
   #drop(name: string, runner: LinkRunner, reason: string): void {
     this.#runners.delete(name);
+    this.#standby.delete(runner);
     const closed = runner.close(reason).finally(() => this.#closing.delete(closed));
     this.#closing.add(closed);
   }
@@ -114,9 +160,20 @@ export class LinkController {
     const records = readLinks(this.#deps, own.trustDomain, this.#log);
     this.#believe(records);
     this.#deps.onPeers(routePeers(records, own.cluster));
-    if (this.#before === undefined) return;
+    if (this.#before === undefined) {
+      this.#updateStandby(records);
+      return;
+    }
     this.#runAll(records, this.#before);
     this.#tidyTokens();
+  }
+
+  #updateStandby(records: ReadonlyMap<Link, LinkRecord>): void {
+    for (const [name, runner] of this.#runners) {
+      const found = [...records].find(([{ metadata }]) => metadata.name === name && metadata.uid === runner.uid);
+      if (found === undefined) this.#drop(name, runner, "draining");
+      else runner.update(...found);
+    }
   }
 
   /** Records of join tokens are of no use once long expired. */

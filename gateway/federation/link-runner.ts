@@ -49,7 +49,7 @@ export interface LinkRunnerDeps {
   readonly trust: TrustStore;
   readonly dial: DialSync;
   readonly ownBundle: () => TrustBundle;
-  readonly advertise: GatewayAddress;
+  /** Of this cluster, as peers are told. */
   readonly gateways: () => readonly GatewayAddress[];
   readonly health: HealthSettings;
   readonly evacuations: Evacuations;
@@ -84,6 +84,7 @@ export class LinkRunner {
   /** The token that this runner has joined with. */
   #redeemed = "";
   #closing = false;
+  #leading: boolean;
   #joinFailure: { token: string; error: MeshError; terminal: boolean } | undefined;
   #reason = "";
   #statusDue = true;
@@ -95,7 +96,9 @@ export class LinkRunner {
     before: LinkState | undefined,
     deps: LinkRunnerDeps,
     signal: AbortSignal,
+    leading = true,
   ) {
+    this.#leading = leading;
     this.name = link.metadata.name;
     this.uid = link.metadata.uid;
     this.#link = link;
@@ -140,6 +143,7 @@ export class LinkRunner {
           deps.writer.set(stateKey(PEER_LINKS, this.name), PEER_LINKS.encode(state));
         }
         this.#touchStatus();
+        if (state.health === "dead") this.#leaveSilentGateway();
       },
     });
     if (record.joined !== undefined) this.#onJoined(record.joined);
@@ -154,6 +158,15 @@ export class LinkRunner {
     this.#tasks = loops.map((loop) =>
       loop.catch((error: unknown) => this.#log.error("link loop ended", { reason: errorText(error) })),
     );
+  }
+
+  /**
+   * This replica leads from now on. Until then the runner only takes the stream that the peer opens, so that neither
+   * side calls the other dead while nobody leads here.
+   */
+  lead(): void {
+    this.#leading = true;
+    this.#wake();
   }
 
   /** How the Link and its Secret are now. */
@@ -246,7 +259,7 @@ export class LinkRunner {
       const { token } = this.#record;
       if (token === undefined) this.#joinFailure = undefined;
       const given = this.#joinFailure?.token === token && this.#joinFailure?.terminal;
-      if (token === undefined || given || this.#deleting) {
+      if (token === undefined || given || this.#deleting || !this.#leading) {
         attempt = 0;
         await this.#change();
         continue;
@@ -301,15 +314,18 @@ export class LinkRunner {
     await this.#imports
       .recall(store)
       .catch((error: unknown) => this.#log.warn("registry not recalled", { reason: errorText(error) }));
+    // The address that a stream was lost at comes last of the next round.
+    let next = 0;
     for (let attempt = 0; !this.#abort.signal.aborted; ) {
       const { joined } = this.#record;
       const believed = joined !== undefined && this.#deps.trust.bundles.has(joined.bundle.trustDomain);
-      if (!believed || !this.#link.spec.dial || this.#deleting || this.#session !== undefined) {
+      const wanted = believed && this.#link.spec.dial && this.#leading;
+      if (!wanted || this.#deleting || this.#session !== undefined) {
         await this.#change();
         continue;
       }
       const addresses = this.#addresses(joined);
-      const address = addresses[attempt % addresses.length];
+      const address = addresses[next++ % addresses.length];
       if (address === undefined) {
         this.#reason = "the peer has no gateway address";
         await this.#change(RECONNECT.maxMs);
@@ -317,12 +333,21 @@ export class LinkRunner {
       }
       const end = await this.#run(dial({ cluster: this.name, trustDomain: this.#trustDomain }, address));
       if (end === undefined || this.#abort.signal.aborted) continue;
-      if (end.greeted) attempt = 0;
+      // So that a round through the others is to be had without a wait.
+      if (end.greeted) attempt = addresses.length > 1 ? -addresses.length : 0;
       this.#log.info("stream ended", { gateway: federationAuthority(address), reason: this.#reason });
       // All of the addresses are worth a try before there is a real wait.
       const round = Math.floor(attempt++ / addresses.length);
+      if (round < 0) continue;
       await sleep(clock, backoffMs(round, RECONNECT, random), this.#abort.signal).catch(() => {});
     }
+  }
+
+  /** A stream that stands while nothing comes over it: another of the peer's gateways may say more. */
+  #leaveSilentGateway(): void {
+    const { joined } = this.#record;
+    if (!this.#link.spec.dial || joined === undefined || this.#addresses(joined).length < 2) return;
+    this.#session?.fail(new MeshError("STREAM_CLOSED", `Cannot sync with ${this.name}: its gateway fell silent.`));
   }
 
   #addresses(joined: JoinedLink): { host: string; federationPort: number }[] {
@@ -332,13 +357,13 @@ export class LinkRunner {
 
   /** Runs one stream to its end. */
   async #run(pipe: SyncPipe): Promise<(SessionEnd & { greeted: boolean }) | undefined> {
-    const { own, clock, epoch, state, advertise, health, evacuations } = this.#deps;
+    const { own, clock, epoch, state, gateways, health, evacuations } = this.#deps;
     const peer = { cluster: this.name, trustDomain: this.#trustDomain };
     const exports = peerExports({
       state,
       peer: this.name,
       trustDomain: own.trustDomain,
-      advertise,
+      gateways,
       routes: () => {
         const { joined } = this.#record;
         if (joined === undefined)
@@ -424,7 +449,7 @@ export class LinkRunner {
     const { clock, random } = this.#deps;
     for (let attempt = 0; !this.#abort.signal.aborted; ) {
       const finalizers = this.#link.metadata.finalizers ?? [];
-      if (this.#deleting !== finalizers.includes(LINK_FINALIZER)) {
+      if (this.#deleting !== finalizers.includes(LINK_FINALIZER) || !this.#leading) {
         attempt = 0;
         await this.#change();
         continue;
@@ -474,7 +499,7 @@ export class LinkRunner {
     const { clock, kube } = this.#deps;
     const { signal } = this.#abort;
     while (!signal.aborted) {
-      if (this.#statusDue && !this.#deleting) {
+      if (this.#statusDue && !this.#deleting && this.#leading) {
         this.#statusDue = false;
         const status = linkStatus(this.#link, this.#situation(), clock.wallMs());
         if (status !== undefined) {

@@ -13,8 +13,7 @@ export interface PeerExportsOptions {
   readonly trustDomain: TrustDomain;
   /** Asked each time: a new join names the routes anew. */
   readonly routes: () => RouteKey;
-  /** This replica's own address: sent even while the registry does not know it yet. */
-  readonly advertise: GatewayAddress;
+  readonly gateways: () => readonly GatewayAddress[];
   /** False: neither services nor endpoints are shown to this peer, whatever is exported. */
   readonly offered: () => boolean;
 }
@@ -31,11 +30,7 @@ export function peerExports(options: PeerExportsOptions): Readonly<Record<SyncKi
     for (const service of state.services())
       if (isExportedTo(service, peer)) yield `${service.namespace}/${service.name}`;
   };
-  const gateways = () => {
-    const all = new Map<string, GatewayAddress>();
-    for (const gateway of [options.advertise, ...state.gateways()]) all.set(federationAuthority(gateway), gateway);
-    return all;
-  };
+  const gateways = () => new Map(options.gateways().map((gateway) => [federationAuthority(gateway), gateway]));
   const bundles = () => [...state.bundles()].filter((bundle) => bundle.trustDomain === options.trustDomain);
   return {
     KIND_SERVICES: {

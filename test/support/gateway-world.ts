@@ -99,14 +99,20 @@ export class GatewayWorld {
   }
 
   async start(over: Partial<GatewayDeps> = {}): Promise<void> {
+    this.gateway = await this.replica({ federation: { host: "127.0.0.1", port: this.port }, ...over });
+    this.port = this.gateway.federationPort;
+  }
+
+  /** One gateway more, which the caller closes. */
+  replica(over: Partial<GatewayDeps> = {}): Promise<Gateway> {
     const host = "127.0.0.1";
-    this.gateway = await startGateway({
+    return startGateway({
       cluster: this.cluster,
       trustDomain: defaultTrustDomain(this.cluster),
       kube: this.kube,
       store: this.store,
       identity: this.workload,
-      federation: { host, port: this.port },
+      federation: { host, port: 0 },
       advertise: { host, relayPort: 4143, federationPort: 0, zone: "" },
       holder: `${this.cluster}-${++this.#starts}`,
       clock: systemClock,
@@ -118,7 +124,6 @@ export class GatewayWorld {
       signal: this.#abort.signal,
       ...over,
     });
-    this.port = this.gateway.federationPort;
   }
 
   async stop(): Promise<void> {

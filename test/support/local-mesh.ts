@@ -51,6 +51,8 @@ export async function reached<T>(
 export interface LocalMeshOptions {
   readonly clusters?: readonly string[];
   readonly apps?: boolean;
+  /** Replicas of each cluster's gateway. */
+  readonly gateways?: number;
   /** Over the environment of every command. */
   readonly env?: NodeJS.ProcessEnv;
 }
@@ -67,13 +69,15 @@ export class LocalMesh {
   readonly #directory: string;
   readonly #claim: Server;
   readonly #apps: boolean;
+  readonly #gateways: number;
   readonly #onExit = () => this.#destroy();
 
   private constructor(directory: string, octet: number, claim: Server, options: LocalMeshOptions) {
-    const { clusters = ["east", "west"], apps = true, env = {} } = options;
+    const { clusters = ["east", "west"], apps = true, gateways = 1, env = {} } = options;
     this.#directory = directory;
     this.#claim = claim;
     this.#apps = apps;
+    this.#gateways = gateways;
     this.octet = octet;
     this.clusters = clusters;
     this.home = join(directory, "mesh");
@@ -104,7 +108,8 @@ export class LocalMesh {
 
   upArguments(): string[] {
     const apps = this.#apps ? [] : ["--no-apps"];
-    return ["up", "--octet", String(this.octet), "--clusters", this.clusters.join(","), ...apps];
+    const gateways = this.#gateways === 1 ? [] : ["--gateways", String(this.#gateways)];
+    return ["up", "--octet", String(this.octet), "--clusters", this.clusters.join(","), ...gateways, ...apps];
   }
 
   layout(cluster: string): ClusterLayout {
