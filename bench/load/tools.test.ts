@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseH2load } from "./h2load.ts";
+import { parseH2load, parseH2loadLog } from "./h2load.ts";
 import { parseSTime } from "./handshakes.ts";
 import { parseWrk } from "./wrk.ts";
 
@@ -49,5 +49,30 @@ traffic: 10.09MB (10582000) total
     assert.deepEqual(parseH2load(text), { requests: 62_240, seconds: 2.03, errors: 3 });
     assert.equal(parseH2load(text.replace("in 2.03s", "in 512.5ms")).seconds, 0.5125);
     assert.throws(() => parseH2load("Could not connect"), /Could not connect/);
+  });
+
+  it("parseH2load() does not count a status that came before the end of its request", () => {
+    const cut = text
+      .replace("62240 2xx", "62241 2xx")
+      .replace("2 failed", "0 failed")
+      .replace("1 timeout", "0 timeout");
+    assert.deepEqual(parseH2load(cut), { requests: 62_240, seconds: 2.03, errors: 0 });
+  });
+});
+
+describe("parseH2loadLog()", () => {
+  const rows = Array.from({ length: 300 }, (_, i) => `${1_795_467_417_000_000 + i * 10_000}\t200\t${100 + i}`);
+
+  it("parseH2loadLog() reads latencies after the warm-up", () => {
+    const got = parseH2loadLog(`${rows.join("\n")}\n`, 100, 3, 1);
+    assert.equal(got.errors, 0);
+    assert.ok(Math.abs(got.p50Us - 299) < 4 && Math.abs(got.p99Us - 397) < 4, JSON.stringify(got));
+  });
+
+  it("parseH2loadLog() counts what was refused, and what was not sent, as errors", () => {
+    const refused = rows.map((row, i) => (i === 200 ? row.replace("\t200", "\t503") : row));
+    assert.equal(parseH2loadLog(refused.join("\n"), 100, 3, 1).errors, 1);
+    assert.equal(parseH2loadLog(rows.slice(0, 200).join("\n"), 100, 3, 1).errors, 90);
+    assert.throws(() => parseH2loadLog("", 100, 3, 1), /logged no request/);
   });
 });

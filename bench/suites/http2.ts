@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { connect } from "node:http2";
 import { join } from "node:path";
-import { runH2load } from "../load/h2load.ts";
+import { runH2load, runPacedH2load } from "../load/h2load.ts";
 import type { Throughput } from "../load/wrk.ts";
 import { Missing, programOnPath } from "../measure/programs.ts";
 import { startEnvoyHttp2 } from "../subjects/envoy.ts";
@@ -10,11 +10,12 @@ import { startNghttpx } from "../subjects/nghttpx.ts";
 import { startNginxHttp2App } from "../subjects/nginx.ts";
 import { startOursHttp2 } from "../subjects/ours.ts";
 import { AUTHORITY, type Subject, startDirect } from "../subjects/subject.ts";
-import { costOf, type Phase, type Suite } from "./run-suite.ts";
+import { costOf, type Phase, pacedRate, type Suite } from "./run-suite.ts";
 
 const BODY_BYTES = 128;
 const CONNECTIONS = 4;
 const STREAMS = 16;
+const PACED_WARM_UP_SECONDS = 1;
 const POSTED = Buffer.alloc(64, "p");
 const PROBE_MS = 5_000;
 
@@ -47,13 +48,18 @@ function probe({ port }: Subject): Promise<void> {
   });
 }
 
+async function prepare(folder: string) {
+  const h2load = programOnPath("h2load");
+  if (h2load === undefined) throw new Missing("h2load is not installed, and nothing else makes this load");
+  const bodyFile = join(folder, "posted");
+  await writeFile(bodyFile, POSTED);
+  return { h2load, bodyFile };
+}
+
 const throughput: Phase = {
   title: "throughput",
   async measure(subject, { cores, seconds, folder }) {
-    const h2load = programOnPath("h2load");
-    if (h2load === undefined) throw new Missing("h2load is not installed, and nothing else makes this load");
-    const bodyFile = join(folder, "posted");
-    await writeFile(bodyFile, POSTED);
+    const { h2load, bodyFile } = await prepare(folder);
     let got: Throughput = { requests: 0, seconds: 0, errors: 0 };
     const cost = await costOf(subject, async () => {
       const load = { port: subject.port, connections: CONNECTIONS, streams: STREAMS, seconds, bodyFile };
@@ -65,6 +71,17 @@ const throughput: Phase = {
       errors: got.errors,
       ...(cost === undefined ? {} : { cpuPer100k: cost.cpu, systemPer100k: cost.system }),
     };
+  },
+};
+
+const latency: Phase = {
+  title: "latency",
+  async measure({ port }, { cores, seconds, folder, soFar }) {
+    const { h2load, bodyFile } = await prepare(folder);
+    // The same for each connection.
+    const rate = Math.max(1, Math.floor(pacedRate(soFar) / CONNECTIONS)) * CONNECTIONS;
+    const paced = { rate, seconds, warmUpSeconds: PACED_WARM_UP_SECONDS, logFile: join(folder, "h2load.log") };
+    return await runPacedH2load(cores.load, h2load, { port, connections: CONNECTIONS, bodyFile, ...paced });
   },
 };
 
@@ -81,5 +98,5 @@ export const HTTP2: Suite = {
     { name: "nghttpx", start: startNghttpx },
     { name: "envoy", start: startEnvoyHttp2 },
   ],
-  phases: [throughput],
+  phases: [throughput, latency],
 };

@@ -21,6 +21,13 @@ const HINTS: ReadonlyMap<string, PortHint> = new Map([
   ["redis", "opaque"],
 ]);
 
+const HTTP2_ONLY: ReadonlySet<string> = new Set(["http2", "grpc", "kubernetes.io/h2c"]);
+
+/** Whether `appProtocol` says that HTTP/1.1 is not understood there. */
+export function isHttp2Only(appProtocol: string): boolean {
+  return HTTP2_ONLY.has(appProtocol.toLowerCase());
+}
+
 /** `appProtocol` of the port as discovery says it, "" where it does not; a port of a server-first protocol is opaque. */
 export function portHint(appProtocol: string, port: number): PortHint {
   const known = HINTS.get(appProtocol.toLowerCase());

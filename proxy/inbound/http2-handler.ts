@@ -148,6 +148,7 @@ export class Http2InboundHandler implements StreamHandler<StreamState> {
       this.#send(request);
     } else if (failure === "untaken") this.#refuse(request, "PROXY_OVERLOADED", "it takes no more streams.");
     else if (failure === "malformed") this.#refuse(request, "PROXY_BAD_RESPONSE", "its answer breaks HTTP's rules.");
+    else if (!used.settled) this.#refuse(request, "PROXY_RESET", "it ended the connection without a word of HTTP/2.");
     else this.#refuse(request, "PROXY_RESET", "it ended the stream before it answered.");
   }
 

@@ -4,6 +4,7 @@ import type { MeshErrorCode } from "../../core/errors.ts";
 import type { Identity, TrustDomain } from "../../core/identity.ts";
 import type { MuxContext } from "../../transport/mux/mux-context.ts";
 import type { CancelConnect, Transport } from "../../transport/transport.ts";
+import { isHttp2Only } from "../detect/port-hint.ts";
 import { ClientConnection, type TryFailure } from "../http1/client-connection.ts";
 import type { ConnectionPool } from "../http1/connection-pool.ts";
 import type { Engine, Refusal, RequestHandler, ServedRequest, Verdict } from "../http1/engine.ts";
@@ -153,7 +154,12 @@ export class InboundHandler implements RequestHandler<InboundState> {
   }
 
   #refuse(connection: Connection, code: MeshErrorCode, why: string): void {
-    connection.fail({ status: 502, code, message: `Cannot reach the app on port ${connection.state.port}: ${why}` });
+    const { port } = connection.state;
+    const appProtocol = this.#deps.admission.protocolOf(port);
+    const hint = isHttp2Only(appProtocol)
+      ? ` It speaks HTTP/2 (appProtocol ${appProtocol}), and this is HTTP/1.1.`
+      : "";
+    connection.fail({ status: 502, code, message: `Cannot reach the app on port ${port}: ${why}${hint}` });
   }
 
   failed(connection: Connection, failure: TryFailure, used: ClientConnection): void {
