@@ -119,7 +119,7 @@ describe("Http2ServerConnection", () => {
     for (const connection of [...engine.connections]) connection.destroy();
     pool.destroy();
     await listener.close();
-    await app.close();
+    app.close();
   });
 
   /** The preface is sent, SETTINGS are not. */
