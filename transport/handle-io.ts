@@ -1,6 +1,7 @@
 import type { EventClock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { HandleBinding, WriteRequest } from "./handle-binding.ts";
+import { Outbox } from "./outbox.ts";
 
 export const READ_BYTES = 65_536;
 const SCRATCH_BYTES = 81_920;
@@ -61,6 +62,7 @@ export class HandleIo {
   request: WriteRequest;
   scratch: Buffer;
   scratchViews: Views;
+  readonly outbox = new Outbox();
   /** The stream whose `onRead` runs, with a buffer of its own that may be passed on without a copy. */
   bulkReader: { readonly bulk: Buffer | undefined; bulkTaken: boolean } | undefined = undefined;
   #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);

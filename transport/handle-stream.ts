@@ -5,6 +5,7 @@ import { errorText } from "../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
 import { type SocketHandle, type StreamHandle, UV_EOF, type WriteRequest } from "./handle-binding.ts";
 import { type HandleIo, READ_BYTES } from "./handle-io.ts";
+import { type Sender, SLOT_BYTES, type Slot } from "./outbox.ts";
 import { callbackError, closedError, overflowError, systemError } from "./stream-error.ts";
 
 /** Under TLS a write always completes later; up to this much may wait before the source is told to stop. */
@@ -13,6 +14,7 @@ const TLS_WINDOW_BYTES = 65_536;
 const BULK_FLOOR_BYTES = 16_384;
 const BULK_PATIENCE = 16;
 const FIRST_WAITING_BYTES = 4_096;
+/** Up to so many a loop costs less than the view that a copy needs. */
 const LOOP_BYTES = 192;
 
 /** Of `readStart` on a TLS handle, which reads since its handshake. */
@@ -43,10 +45,11 @@ export interface TlsOwner {
 }
 
 /**
- * A byte stream on a libuv handle, without Node's streams. The kernel is tried first; what it does not take is
- * in one write in flight, and everything after it is gathered and written at once when that completes.
+ * A byte stream on a libuv handle, without Node's streams. Small writes wait in the outbox for the end of the turn, but
+ * for those under TLS, which never complete at once. The kernel is tried first; what it does not take is in one write in
+ * flight, and everything after it is gathered and written at once when that completes.
  */
-export class HandleStream implements ByteStream {
+export class HandleStream implements ByteStream, Sender {
   user: ByteStreamUser = NO_USER;
   maxReadBytes = READ_BYTES;
   closed = false;
@@ -64,6 +67,8 @@ export class HandleStream implements ByteStream {
   /** The bulk buffer of another stream that our write in flight reads from. */
   #borrowed: Buffer | undefined = undefined;
   #inFlightBytes = 0;
+  /** Of the outbox; never while a write is in flight. */
+  #slot: Slot | undefined = undefined;
   #waiting: Buffer | undefined = undefined;
   #waitingBytes = 0;
   #owesDrain = false;
@@ -105,7 +110,7 @@ export class HandleStream implements ByteStream {
   }
 
   get pendingBytes(): number {
-    return this.#inFlightBytes + this.#waitingBytes;
+    return this.#inFlightBytes + this.#waitingBytes + (this.#slot?.length ?? 0);
   }
 
   get remoteAddress(): string {
@@ -132,8 +137,23 @@ export class HandleStream implements ByteStream {
     if (this.closed || this.#ending || end <= start) return true;
     if (this.#inFlightBytes > 0) return this.#wait(buffer, start, end);
     if (this.#tls !== undefined) this.#send(this.#view(buffer, start, end), 0);
-    else this.#sendPlain(buffer, start, end);
+    else {
+      if (this.#put(buffer, start, end)) return true;
+      // What did not fit may have sent what waited, and the kernel have taken no more.
+      if (this.#inFlightBytes > 0) return this.#wait(buffer, start, end);
+      this.#sendPlain(buffer, start, end);
+    }
     return this.#report();
+  }
+
+  /** Sends what waits for the end of the turn. */
+  flush(): void {
+    const slot = this.#slot;
+    if (slot === undefined) return;
+    this.#slot = undefined;
+    this.#send(slot.view(), 0);
+    if (this.#inFlightBytes > 0) slot.giveAway();
+    this.#io.outbox.give(slot);
   }
 
   pause(): void {
@@ -160,11 +180,14 @@ export class HandleStream implements ByteStream {
 
   end(): void {
     if (this.#ending || this.closed) return;
+    this.flush();
+    if (this.closed) return;
     this.#ending = true;
     if (this.#inFlightBytes === 0) this.#shutdown();
   }
 
   destroy(error?: Error, reset = false): void {
+    this.flush();
     if (this.closed) return;
     this.closed = true;
     this.#error = error;
@@ -317,6 +340,28 @@ export class HandleStream implements ByteStream {
     return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end);
   }
 
+  /** Puts the bytes into the outbox. False: there are too many; what waited is sent. */
+  #put(buffer: Buffer, start: number, end: number): boolean {
+    const length = end - start;
+    if (length > SLOT_BYTES) {
+      this.flush();
+      return false;
+    }
+    let slot = this.#slot;
+    if (slot === undefined) {
+      slot = this.#io.outbox.take(this);
+      this.#slot = slot;
+    } else if (slot.length + length > SLOT_BYTES) {
+      this.flush();
+      return false;
+    }
+    const { bytes, length: at } = slot;
+    if (length <= LOOP_BYTES) for (let i = 0; i < length; i++) bytes[at + i] = buffer[start + i] as number;
+    else bytes.set(this.#view(buffer, start, end), at);
+    slot.length = at + length;
+    return true;
+  }
+
   #sendPlain(buffer: Buffer, start: number, end: number): void {
     const io = this.#io;
     const length = end - start;
@@ -338,9 +383,7 @@ export class HandleStream implements ByteStream {
       return;
     }
     const { scratch } = io;
-    // For a head the loop costs what the view alone would.
-    if (length <= LOOP_BYTES) for (let i = 0; i < length; i++) scratch[i] = buffer[start + i] as number;
-    else scratch.set(this.#view(buffer, start, end), 0);
+    scratch.set(this.#view(buffer, start, end), 0);
     this.#send(io.scratchViews.of(length), length);
   }
 
