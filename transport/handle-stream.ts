@@ -390,14 +390,14 @@ export class HandleStream implements ByteStream, Sender {
   /** Hands `view` to the kernel, as far as it takes it. libuv may keep `scratchLength` bytes of the scratch. */
   #send(view: Buffer, scratchLength: number): void {
     const io = this.#io;
-    const request = io.request;
-    request.oncomplete = onWritten;
+    const { request } = io;
     const status = this.#handle.writeBuffer(request, view);
     if (status !== 0) {
       this.destroy(closedError(systemError(status)));
       return;
     }
     if (this.#state[this.#lastAsync] === 0) return;
+    request.oncomplete = onWritten;
     request.stream = this;
     request.view = view;
     this.#inFlightBytes = view.length;

@@ -304,6 +304,8 @@ export class Tries<R extends OutboundRequest> {
       if (code === OVERLOADED && state.service?.hasOther(state.tried, state.endpoint) !== true) return false;
     } else {
       const { httpStatuses, grpcStatuses } = state.terms.retry;
+      // Statuses below are never retried, and to look them up costs more than to compare.
+      if (status < 400 && grpcStatus < 0) return false;
       if (!httpStatuses.has(status) && !grpcStatuses.has(grpcStatus)) return false;
       state.refusal = undefined;
     }
