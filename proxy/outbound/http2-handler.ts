@@ -19,11 +19,12 @@ import type { RoutePlan } from "../route/route-table.ts";
 import { changedTarget } from "../route/target-change.ts";
 import { joinPool } from "./http2-join.ts";
 import { Http2Mirrors } from "./http2-mirrors.ts";
+import type { DialGate, RequestProtocol } from "./outbound-request.ts";
 import type { OutboundDeps, ServeHttp2 } from "./outbound-state.ts";
 import { type Routed, routeRequest } from "./routing.ts";
 import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";
 import type { Entry } from "./service-table.ts";
-import { type DialGate, type RequestProtocol, Tries } from "./tries.ts";
+import { Tries } from "./tries.ts";
 import { type Terms, TryState } from "./try-state.ts";
 
 class StreamState extends TryState {

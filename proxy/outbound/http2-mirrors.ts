@@ -15,8 +15,9 @@ import { HTTP2 } from "../preface.ts";
 import type { MirrorTarget } from "../route/route-table.ts";
 import { COPY_TERMS, Copies, MAX_ANSWER_BYTES } from "./copies.ts";
 import { joinPool } from "./http2-join.ts";
+import type { DialGate, OutboundRequest, RequestProtocol } from "./outbound-request.ts";
 import type { OutboundDeps } from "./outbound-state.ts";
-import { type DialGate, type OutboundRequest, type RequestProtocol, Tries } from "./tries.ts";
+import { Tries } from "./tries.ts";
 import { TryState } from "./try-state.ts";
 
 // Parsing is synchronous, so that one record serves all.

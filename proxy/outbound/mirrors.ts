@@ -7,8 +7,9 @@ import { putBudget, RETRIES_LEFT_FIELD } from "../http1/our-fields.ts";
 import { HTTP1 } from "../preface.ts";
 import type { MirrorTarget } from "../route/route-table.ts";
 import { COPY_TERMS, Copies, MAX_ANSWER_BYTES } from "./copies.ts";
+import type { DialGate, OutboundRequest, RequestProtocol } from "./outbound-request.ts";
 import type { OutboundDeps } from "./outbound-state.ts";
-import { type DialGate, type OutboundRequest, type RequestProtocol, Tries } from "./tries.ts";
+import { Tries } from "./tries.ts";
 import { TryState } from "./try-state.ts";
 
 /** A request as it goes out. */

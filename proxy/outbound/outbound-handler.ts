@@ -22,11 +22,12 @@ import { Http1View } from "../route/http1-view.ts";
 import type { RouteTable } from "../route/route-table.ts";
 import { changedTarget } from "../route/target-change.ts";
 import { Mirrors } from "./mirrors.ts";
+import type { DialGate, RequestProtocol } from "./outbound-request.ts";
 import type { OutboundDeps, OutboundState } from "./outbound-state.ts";
 import { type Routed, routeRequest } from "./routing.ts";
 import { awaitAnswer, badRequest, lookUp, notFound } from "./service-lookup.ts";
 import type { Entry } from "./service-table.ts";
-import { type DialGate, type RequestProtocol, Tries } from "./tries.ts";
+import { Tries } from "./tries.ts";
 import type { Terms } from "./try-state.ts";
 import { openTunnel } from "./tunnel.ts";
 

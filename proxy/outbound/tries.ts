@@ -1,17 +1,11 @@
 // What a request on its way out goes through, whatever its protocol: which endpoint, a connection to it, and what to
 // do when that does not work.
 import type { MeshError } from "../../core/errors.ts";
-import type { ByteStream } from "../../transport/byte-stream.ts";
-import { WheelTimer } from "../../transport/timer-wheel.ts";
 import type { Blame, Endpoint } from "../balance/endpoint.ts";
-import { peersOf } from "../balance/outlier.ts";
 import { observe } from "../balance/peak-ewma.ts";
 import type { Service } from "../balance/service.ts";
-import { beginRamp } from "../balance/slow-start.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
-import type { Refusal } from "../http1/engine.ts";
-import type { PrefaceProtocol } from "../preface.ts";
-import { admit, fail, release, succeed } from "../resilience/breaker.ts";
+import { admit } from "../resilience/breaker.ts";
 import { deposit, withdraw } from "../resilience/retry-budget.ts";
 import {
   attemptsAfterPause,
@@ -23,66 +17,35 @@ import {
   retryWaitMs,
 } from "../resilience/retry-policy.ts";
 import { type DialDeps, dial } from "./dial.ts";
+import { EndpointJudge } from "./endpoint-judge.ts";
+import type { DialGate, OutboundRequest, RequestProtocol } from "./outbound-request.ts";
 import { overloaded, refusalFor, timedOut } from "./refusals.ts";
-import type { RequestTimers, Terms, TryState } from "./try-state.ts";
+import { type OutOfTime, RequestDeadlines } from "./request-deadlines.ts";
+import type { Terms, TryState } from "./try-state.ts";
 
 /** For a connection to an endpoint that makes as many as it may. */
 const QUEUE_MS = 3_000;
 const MAX_RETRIES_LEFT = 9;
 
-/** A request as tries see it. */
-export interface OutboundRequest {
-  readonly state: TryState;
-  /** When its head was complete. */
-  readonly startMs: number;
-  readonly idempotent: boolean;
-  /** All that was sent of it is still held. */
-  readonly replayable: boolean;
-  readonly closed: boolean;
-  /** Answers it in the endpoint's place. */
-  fail(refusal: Refusal): void;
-  /** Ends the try that is under way, if any: no more is wanted of it, and nothing more is told of it. */
-  dropTry(): void;
-  /** Ends the exchange: as `fail` where no answer has begun, else the client sees it cut short. */
-  abort(refusal: Refusal): void;
-}
-
-/** Whoever limits how many connections are made to one endpoint at a time. */
-export interface DialGate {
-  readonly mayDial: boolean;
-  /** No more may wait. */
-  readonly full: boolean;
-  /** A connection is being made; the returned function says, once, that it is made or will not be. */
-  dialBegins(): () => void;
-  /** Calls `again` once when a connection may be had or made; the returned function gives up waiting. */
-  wait(again: () => void): () => void;
-}
-
-/** How requests of one protocol use connections. */
-export interface RequestProtocol<R extends OutboundRequest> {
-  readonly preface: PrefaceProtocol;
-  gate(endpoint: Endpoint): DialGate;
-  /** Sends the request on a connection that is there; false where there is none. */
-  reuse(request: R, endpoint: Endpoint): boolean;
-  /** Sends it on a new connection, on which the preface has been sent. Sets `stream.user`. */
-  adopt(request: R, endpoint: Endpoint, stream: ByteStream): void;
-}
-
 /** The tries of requests of one protocol. Per request: `begin`, `dispatch`, then what came of each try, `finished`. */
-export class Tries<R extends OutboundRequest> {
+export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
   readonly #deps: DialDeps;
   readonly #protocol: RequestProtocol<R>;
+  readonly #deadlines: RequestDeadlines<R>;
+  readonly #judge: EndpointJudge;
 
   constructor(deps: DialDeps, protocol: RequestProtocol<R>) {
     this.#deps = deps;
     this.#protocol = protocol;
+    this.#deadlines = new RequestDeadlines(deps.transport.wheel, deps.clock, this);
+    this.#judge = new EndpointJudge(deps);
   }
 
   /** A new request for `service`, under its terms or those of the rule that matched. */
   begin(request: R, service: Service, terms: Terms): void {
     const { state } = request;
     const { wishes } = state;
-    const { timeouts, retry } = terms;
+    const { retry } = terms;
     state.service = service;
     if (state.tried.length > 0) state.tried.length = 0;
     state.attempts = 0;
@@ -98,61 +61,37 @@ export class Tries<R extends OutboundRequest> {
     state.prefer = service.spec.federated ? wishes.prefer : "";
     state.client = wishes.client;
     deposit(service.budget, request.startMs);
-    const limitMs = timeouts.requestMs > 0 ? timeouts.requestMs : Number.POSITIVE_INFINITY;
-    const leftMs = Math.min(limitMs, wishes.deadlineMs ?? Number.POSITIVE_INFINITY);
-    state.deadlineAtMs = request.startMs + leftMs;
-    if (leftMs < Number.POSITIVE_INFINITY) this.#arm(this.#timers(request).request, leftMs);
-    if (timeouts.idleMs > 0) this.#arm(this.#timers(request).idle, timeouts.idleMs);
+    this.#deadlines.begin(request);
   }
 
   // --- deadlines
 
-  #timers(request: R): RequestTimers {
-    const { state } = request;
-    state.timers ??= {
-      request: new WheelTimer(() => this.#timeOut(request, "the request")),
-      try: new WheelTimer(() => this.#tryTimedOut(request)),
-      idle: new WheelTimer(() => this.#timeOut(request, "silence")),
-    };
-    return state.timers;
-  }
-
-  #arm(timer: WheelTimer, afterMs: number): void {
-    this.#deps.transport.wheel.arm(timer, afterMs);
-  }
-
   /** Bytes of the request or its answer have passed. */
-  passed({ state }: R): void {
-    const { idleMs } = state.terms.timeouts;
-    if (idleMs > 0 && state.timers !== undefined) this.#arm(state.timers.idle, idleMs);
+  passed(request: R): void {
+    this.#deadlines.passed(request);
   }
 
   /** Nothing limits the exchange any more: it has become a tunnel. */
-  untimed({ state }: R): void {
-    const { timers } = state;
-    if (timers === undefined) return;
-    const { wheel } = this.#deps.transport;
-    wheel.disarm(timers.request);
-    wheel.disarm(timers.try);
-    wheel.disarm(timers.idle);
+  untimed(request: R): void {
+    this.#deadlines.end(request);
   }
 
   /** Of the deadline of the request, or `Infinity`, in ms. */
-  leftMs({ state }: R): number {
-    return state.deadlineAtMs - this.#deps.clock.nowMs();
+  leftMs(request: R): number {
+    return this.#deadlines.leftMs(request);
   }
 
   /** The whole exchange is over. The try under way counts against its endpoint unless it had begun to answer. */
-  #timeOut(request: R, of: string): void {
+  timedOut(request: R, of: string): void {
     const { state } = request;
     this.#stopWaiting(state);
     const endpoint = this.#settle(state);
-    if (endpoint !== undefined && !state.answering) this.#blame(state.service, endpoint, false);
+    if (endpoint !== undefined && !state.answering) this.#judge.blame(state.service, endpoint, false);
     this.#deps.metrics.timedOut(state.row);
     request.abort(timedOut(state.service?.authority ?? "", of));
   }
 
-  #tryTimedOut(request: R): void {
+  tryTimedOut(request: R): void {
     const { state } = request;
     const waiting = state.queued;
     const unsent = state.dialing !== undefined;
@@ -193,7 +132,7 @@ export class Tries<R extends OutboundRequest> {
     endpoint.load.pending++;
     admit(endpoint.breaker, nowMs);
     const { tryMs } = state.terms.timeouts;
-    if (tryMs > 0) this.#arm(this.#timers(request).try, tryMs);
+    if (tryMs > 0) this.#deadlines.armTry(request, tryMs);
     if (this.#protocol.reuse(request, endpoint)) return;
     this.#connect(request, service, endpoint);
   }
@@ -210,7 +149,7 @@ export class Tries<R extends OutboundRequest> {
     } else {
       state.dialing = gate.wait(() => this.#chooseAgain(request));
       state.queued = true;
-      if (state.terms.timeouts.tryMs <= 0) this.#arm(this.#timers(request).try, QUEUE_MS);
+      if (state.terms.timeouts.tryMs <= 0) this.#deadlines.armTry(request, QUEUE_MS);
     }
   }
 
@@ -243,7 +182,7 @@ export class Tries<R extends OutboundRequest> {
     const { state } = request;
     state.dialing = undefined;
     state.queued = false;
-    this.#disarmTry(state);
+    this.#deadlines.disarmTry(state);
     this.#unjudged(state);
     state.attempts--;
     this.dispatch(request);
@@ -272,14 +211,10 @@ export class Tries<R extends OutboundRequest> {
     this.#unjudged(state);
   }
 
-  #disarmTry(state: TryState): void {
-    if (state.timers !== undefined) this.#deps.transport.wheel.disarm(state.timers.try);
-  }
-
   /** The try ended without a word on the endpoint; where it was the breaker's probe, the next one is. */
   #unjudged(state: TryState): void {
     const endpoint = this.#settle(state);
-    if (endpoint !== undefined) release(endpoint.breaker, this.#deps.clock.nowMs());
+    if (endpoint !== undefined) this.#judge.release(endpoint);
   }
 
   /** The try on the endpoint is over. */
@@ -335,7 +270,7 @@ export class Tries<R extends OutboundRequest> {
   answered(request: R, good: boolean | undefined): void {
     const { state } = request;
     const { endpoint, tryStartMs } = state;
-    this.#disarmTry(state);
+    this.#deadlines.disarmTry(state);
     state.answering = true;
     if (endpoint === undefined) return;
     const nowMs = this.#deps.clock.nowMs();
@@ -347,32 +282,9 @@ export class Tries<R extends OutboundRequest> {
   judged({ state }: R, good: boolean): void {
     const { service, endpoint, refusal } = state;
     if (endpoint === undefined) return;
-    if (good) this.#praise(endpoint, this.#deps.clock.nowMs());
-    else this.#blame(service, endpoint, refusal !== undefined && isDecisive({ failure: "refused", code: refusal }));
-  }
-
-  #praise(endpoint: Endpoint, nowMs: number): void {
-    if (!succeed(endpoint.breaker, nowMs)) return;
-    beginRamp(endpoint, nowMs);
-    this.#deps.metrics.breakerClosed(endpoint.row);
-    this.#deps.log.info("breaker.closed", {
-      endpoint: endpoint.spec.id,
-      identity: endpoint.spec.identity,
-      cluster: endpoint.group.cluster,
-    });
-  }
-
-  #blame(service: Service | undefined, endpoint: Endpoint, decisive: boolean): void {
-    const { clock, random, log, metrics } = this.#deps;
-    const nowMs = clock.nowMs();
-    const peers = peersOf(service?.groups ?? [endpoint.group], endpoint, nowMs);
-    if (!fail(endpoint.breaker, decisive, nowMs, random, peers)) return;
-    metrics.breakerOpened(endpoint.row);
-    log.info("breaker.open", {
-      endpoint: endpoint.spec.id,
-      identity: endpoint.spec.identity,
-      cluster: endpoint.group.cluster,
-    });
+    if (good) this.#judge.praise(endpoint);
+    else
+      this.#judge.blame(service, endpoint, refusal !== undefined && isDecisive({ failure: "refused", code: refusal }));
   }
 
   /** A try failed before any byte of an answer was passed on: the request is sent again, or fails. */
@@ -384,13 +296,13 @@ export class Tries<R extends OutboundRequest> {
     const { state } = request;
     const { service, paid } = state;
     const verdict = paid ? "free" : this.#verdict(request, failure);
-    this.#disarmTry(state);
+    this.#deadlines.disarmTry(state);
     const endpoint = this.#settle(state);
     if (endpoint !== undefined) {
       // A deadline that was short for a handshake says less than a connection that was refused.
       const decisive = !late && isDecisive({ failure, code: state.refusal });
-      if (blamed) this.#blame(service, endpoint, decisive);
-      else release(endpoint.breaker, this.#deps.clock.nowMs());
+      if (blamed) this.#judge.blame(service, endpoint, decisive);
+      else this.#judge.release(endpoint);
       // An endpoint that answers or takes its time may be tried again where there is no other.
       const untaken = failure === "untaken";
       const again = (failure === "refused" && state.refusal === undefined) || failure === "timeout" || untaken;
