@@ -1,14 +1,15 @@
 import type { Clock } from "../core/clock.ts";
 import { MeshError } from "../core/errors.ts";
 import {
+  type AdministeredStore,
   type Change,
   checkMutations,
   type Entry,
   type Fence,
   type Mutation,
-  type RegistryStore,
   type Snapshot,
   type StoreHealth,
+  type StoreStatus,
 } from "./store.ts";
 
 export interface MemoryStoreOptions {
@@ -31,7 +32,7 @@ function changeBytes(change: Change): number {
 }
 
 /** The embedded registry: one process, nothing survives it. All roles in that process share one. */
-export class MemoryStore implements RegistryStore {
+export class MemoryStore implements AdministeredStore {
   readonly #clock: Clock;
   readonly #maxChanges: number;
   readonly #maxChangeBytes: number;
@@ -149,6 +150,27 @@ export class MemoryStore implements RegistryStore {
 
   health(): StoreHealth {
     return this.#closed ? { state: "degraded", reason: "closed" } : { state: "up" };
+  }
+
+  async status(): Promise<StoreStatus> {
+    this.#check();
+    const leases = [...this.#tokens].map(([lease, token]) => {
+      const held = this.#leases.get(lease);
+      const ttlMs = held === undefined ? 0 : Math.max(0, held.untilMs - this.#clock.nowMs());
+      return { lease, token, ttlMs, holder: ttlMs === 0 ? undefined : held?.fence.holder };
+    });
+    const counts = { entries: this.#entries.size, lost: 0, changes: this.#changes.length };
+    return { mode: "memory", revision: this.#revision, ...counts, leases, nodes: [] };
+  }
+
+  async clear(): Promise<void> {
+    this.#check();
+    // Past all that a watch may have seen.
+    this.#floor = this.#revision + 1n;
+    this.#entries.clear();
+    this.#changes = [];
+    this.#changeBytes = 0;
+    for (const wake of this.#wakes) wake();
   }
 
   async close(): Promise<void> {

@@ -4,7 +4,7 @@ import type { Random } from "../core/random.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { RedisStore } from "./redis-store.ts";
 import { type RedisCredentials, redisEndpoint } from "./redis-url.ts";
-import type { RegistryStore } from "./store.ts";
+import type { AdministeredStore } from "./store.ts";
 
 /** How to open a registry. */
 export interface StoreOptions extends RedisCredentials {
@@ -20,7 +20,7 @@ export interface StoreOptions extends RedisCredentials {
  * a connection.
  * @throws MeshError USAGE for another URL, a user or password in it, or an unreadable file; NAME_INVALID
  */
-export async function openStore(url: string, options: StoreOptions): Promise<RegistryStore> {
+export async function openStore(url: string, options: StoreOptions): Promise<AdministeredStore> {
   const cluster = parseClusterName(options.cluster);
   if (url === "memory:") return new MemoryStore({ clock: options.clock });
   return new RedisStore({ cluster, endpoint: await redisEndpoint(url, options), random: options.random });

@@ -31,6 +31,8 @@ export function modeOf({ server, clusterNodes }: RedisEndpoint): RedisMode {
 export interface RedisClient extends RegistryCommands {
   connect(): Promise<void>;
   disconnect(): void;
+  /** Of a Redis Cluster. */
+  nodes?(role: "all"): { readonly options: { host?: string; port?: number }; info(): Promise<string> }[];
   on(event: "ready" | "close" | "end", listener: () => void): unknown;
   on(event: "error" | "node error", listener: (error: unknown) => void): unknown;
 }

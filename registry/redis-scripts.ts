@@ -129,7 +129,7 @@ export interface RegistryCommands {
   xlen(key: string): Promise<number>;
   get(key: string): Promise<string | null>;
   pttl(key: string): Promise<number>;
-  info(section: string): Promise<string>;
+  info(): Promise<string>;
   xrange(key: string, from: string, to: string, count: "COUNT", max: number): Promise<[id: string, fields: string[]][]>;
   xread(
     count: "COUNT",

@@ -3,10 +3,11 @@ import { MeshError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { ChangeFeed, type ChangeSource } from "./change-feed.ts";
 import { type StreamChange, streamChange } from "./redis-changes.ts";
-import { type RedisClient, type RedisEndpoint, redisError } from "./redis-client.ts";
+import { modeOf, type RedisClient, type RedisEndpoint, redisError } from "./redis-client.ts";
 import { connectBlocking, RedisConnection } from "./redis-connection.ts";
+import { nodesOf } from "./redis-nodes.ts";
 import { ORIGIN, revisionOf } from "./redis-revision.ts";
-import type { RegistryStore, Snapshot, StoreHealth } from "./store.ts";
+import type { AdministeredStore, LeaseStatus, Snapshot, StoreHealth, StoreStatus } from "./store.ts";
 import { type Change, checkMutations, type Entry, type Fence, type Mutation } from "./store.ts";
 
 export interface RedisStoreOptions {
@@ -36,7 +37,7 @@ function fenceText({ token, holder }: Fence): string {
  * those keys), `changes` (stream), `meta` (hash: revision, tokens) and `lease:<name>`. Two connections, however many
  * watches: one for commands, one on which the reader of changes waits.
  */
-export class RedisStore implements RegistryStore {
+export class RedisStore implements AdministeredStore {
   readonly #options: RedisStoreOptions;
   readonly #connection: RedisConnection;
   readonly #name: string;
@@ -124,6 +125,36 @@ export class RedisStore implements RegistryStore {
 
   health(): StoreHealth {
     return this.#connection.health();
+  }
+
+  async status(): Promise<StoreStatus> {
+    const call = <T>(command: (redis: RedisClient) => Promise<T>) => this.#connection.call("ask the registry", command);
+    const meta = await call((redis) => redis.hgetall(this.#key("meta")));
+    const [entries, indexed, changes] = await Promise.all([
+      call((redis) => redis.hlen(this.#key("data"))),
+      call((redis) => redis.zcard(this.#key("index"))),
+      call((redis) => redis.xlen(this.#key("changes"))),
+    ]);
+    const leases: LeaseStatus[] = [];
+    for (const [field, token] of Object.entries(meta)) {
+      if (!field.startsWith("token:")) continue;
+      const lease = field.slice("token:".length);
+      const [held, ttlMs] = await Promise.all([
+        call((redis) => redis.get(this.#leaseKey(lease))),
+        call((redis) => redis.pttl(this.#leaseKey(lease))),
+      ]);
+      const holder = held === null ? undefined : held.slice(held.indexOf(" ") + 1);
+      leases.push({ lease, holder, token: BigInt(token), ttlMs: Math.max(0, ttlMs) });
+    }
+    const nodes = await call((redis) => nodesOf(redis, this.#options.endpoint));
+    const revision = revisionOf(meta["revision"] ?? ORIGIN);
+    const lost = Math.abs(entries - indexed);
+    return { mode: modeOf(this.#options.endpoint), revision, entries, lost, changes, leases, nodes };
+  }
+
+  async clear(): Promise<void> {
+    const keys = [this.#key("data"), this.#key("changes"), this.#key("meta"), this.#key("index")] as const;
+    await this.#connection.call("clear the registry", (redis) => redis.meshClear(...keys));
   }
 
   async close(): Promise<void> {

@@ -72,6 +72,55 @@ export interface RegistryStore {
   close(): Promise<void>;
 }
 
+/** A lease as the store has it. */
+export interface LeaseStatus {
+  readonly lease: string;
+  /** Undefined: nobody holds it now. */
+  readonly holder: string | undefined;
+  /** The newest that was given out. */
+  readonly token: bigint;
+  /** What is left of it, ms; 0 where nobody holds it. */
+  readonly ttlMs: number;
+}
+
+/** A server of the store as it tells of itself; zeros and "" where it does not. */
+export interface StoreNode {
+  readonly address: string;
+  readonly role: string;
+  readonly version: string;
+  readonly memoryBytes: number;
+  /** 0: no limit. */
+  readonly maxMemoryBytes: number;
+  /** Bytes by which its slowest replica is behind; 0 where it has none. */
+  readonly lagBytes: number;
+  readonly replicas: number;
+  /** Why nothing is known of it. */
+  readonly problem: string;
+}
+
+export interface StoreStatus {
+  readonly mode: "memory" | "single" | "sentinel" | "cluster";
+  readonly revision: bigint;
+  readonly entries: number;
+  /** Entries that a read by prefix cannot find, or finds without a value: 0 unless the store was tampered with. */
+  readonly lost: number;
+  /** Changes kept for watches to resume from. */
+  readonly changes: number;
+  readonly leases: readonly LeaseStatus[];
+  readonly nodes: readonly StoreNode[];
+}
+
+/** What operators do with a store. */
+export interface AdministeredStore extends RegistryStore {
+  status(): Promise<StoreStatus>;
+
+  /**
+   * Deletes all entries and changes, not leases and tokens. Watches say COMPACTED, whereupon the holders of the leases
+   * write again what they desire.
+   */
+  clear(): Promise<void>;
+}
+
 /** What one write may hold. */
 export const STORE_LIMITS = {
   mutations: 1_000,
