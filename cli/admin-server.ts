@@ -1,5 +1,6 @@
 import { createServer } from "node:http";
-import { MeshError } from "../core/errors.ts";
+import { asMeshError, MeshError } from "../core/errors.ts";
+import type { RegistryAccess } from "./registry/access.ts";
 
 export interface AdminOptions {
   readonly host: string;
@@ -11,6 +12,8 @@ export interface AdminOptions {
   readonly metrics: () => string;
   readonly config: () => object;
   readonly drain: () => void;
+  /** For `mesh registry`; absent where the process has no registry. */
+  readonly registry?: RegistryAccess;
 }
 
 export interface AdminServer {
@@ -18,7 +21,7 @@ export interface AdminServer {
   close(): Promise<void>;
 }
 
-/** `/live /ready /metrics /config` and `POST /drain` of `mesh serve`. @throws MeshError PORT_IN_USE */
+/** `/live /ready /metrics /config /registry` and `POST /drain` of `mesh serve`. @throws MeshError PORT_IN_USE */
 export async function startAdminServer(options: AdminOptions): Promise<AdminServer> {
   const server = createServer(
     { maxHeaderSize: 8_192, requestTimeout: 5_000, headersTimeout: 5_000 },
@@ -28,6 +31,16 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
         response.end(body);
       };
       request.resume();
+      const answerLater = (value: Promise<unknown>) => {
+        value.then(
+          (body) => answer(200, `${JSON.stringify(body ?? {})}\n`, "application/json"),
+          (error: unknown) => {
+            const { code, message } = asMeshError(error, "INTERNAL", "answer");
+            answer(503, `${JSON.stringify({ error: { code, message } })}\n`, "application/json");
+          },
+        );
+      };
+      const { registry } = options;
       switch (`${request.method} ${request.url}`) {
         case "GET /live":
           return answer(200, "live\n");
@@ -41,11 +54,17 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
           return answer(200, options.metrics(), "text/plain; version=0.0.4");
         case "GET /config":
           return answer(200, `${JSON.stringify(options.config(), undefined, 2)}\n`, "application/json");
+        case "GET /registry":
+          return registry === undefined ? answer(404, "no registry here\n") : answerLater(registry.status());
+        case "GET /registry/entries":
+          return registry === undefined ? answer(404, "no registry here\n") : answerLater(registry.dump());
+        case "POST /registry/clear":
+          return registry === undefined ? answer(404, "no registry here\n") : answerLater(registry.clear());
         case "POST /drain":
           options.drain();
           return answer(202, "draining\n");
         default:
-          return answer(404, "paths: /live /ready /metrics /config, POST /drain\n");
+          return answer(404, "paths: /live /ready /metrics /config /registry, POST /drain\n");
       }
     },
   );

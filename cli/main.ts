@@ -19,6 +19,7 @@ const VERBS: Readonly<Record<string, () => Promise<Register>>> = {
   failover: async () => (await import("./verbs/failover.ts")).registerFailover,
   evacuate: async () => (await import("./verbs/evacuate.ts")).registerEvacuate,
   exec: async () => (await import("./verbs/exec.ts")).registerExec,
+  registry: async () => (await import("./verbs/registry.ts")).registerRegistry,
   drill: async () => (await import("./verbs/drill.ts")).registerDrill,
   install: async () => (await import("./verbs/install.ts")).registerInstall,
   serve: async () => (await import("./verbs/serve.ts")).registerServe,

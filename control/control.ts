@@ -109,7 +109,8 @@ export async function startControl(options: ControlOptions, signal: AbortSignal)
     notReady: () => (view.synced ? undefined : "the registry has not been read yet"),
     async close() {
       closeIdentity();
-      await listener.close(DRAIN_MS);
+      // Not before the lease is given up: a successor would wait for its end.
+      await Promise.all([listener.close(DRAIN_MS), writer.ended, view.ended]);
     },
   };
 }

@@ -89,6 +89,16 @@ export const PEER_GATEWAYS: StateKind<GatewayAddress> = json("peer/gateway/");
 /** `peer/link/<cluster>` */
 export const PEER_LINKS: StateKind<LinkState> = json("peer/link/");
 
+/** What a peer and its gateway here last agreed that the peer exports to us. */
+export interface PeerDigest {
+  /** SHA-256, hex, over names and values, and how many there are. */
+  readonly service: { readonly count: number; readonly sha256: string };
+  readonly endpoints: { readonly count: number; readonly sha256: string };
+}
+
+/** `peer/digest/<cluster>`: written when it changes, at most once per digest that the peer sends. */
+export const PEER_DIGESTS: StateKind<PeerDigest> = json("peer/digest/");
+
 /** The full key of `name` within `kind`. */
 export function stateKey<T>(kind: StateKind<T>, ...name: string[]): string {
   return kind.prefix + name.join("/");

@@ -100,12 +100,15 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
   const cluster = parseClusterName(options.cluster ?? access.context);
   const log = processLog(roles.length === ROLES.length ? "serve" : roles.join("-"), env).child({ cluster });
   const { openStore } = await import("../../registry/open-store.ts");
-  const store = await openStore(options.registry, {
+  const { ObservedStore } = await import("../../registry/observed-store.ts");
+  const { storeAccess } = await import("../registry/access.ts");
+  const opened = await openStore(options.registry, {
     cluster,
     clock: systemClock,
     random: Math.random,
     ...registryCredentials(options, env),
   });
+  const store = new ObservedStore(opened, systemClock);
   const settings: ServeSettings = {
     cluster,
     trustDomain:
@@ -148,13 +151,16 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
       ...options.adminListen,
       notReady: missing,
       degraded,
-      metrics: () => running.map((role) => role.metrics()).join(""),
+      metrics: () => running.map((role) => role.metrics()).join("") + store.metrics(),
+      registry: storeAccess(store),
       config: () => ({
         cluster,
         roles,
         trustDomain: settings.trustDomain,
         registry: registryKind(options.registry),
         replica: settings.replica,
+        // What this process leads, and under which fencing token.
+        leases: store.leases(),
       }),
       drain: stop,
     });

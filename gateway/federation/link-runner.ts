@@ -397,6 +397,7 @@ export class LinkRunner {
           this.#monitor.heartbeat();
         },
         onRtt: (rttMs) => this.#monitor.rtt(rttMs),
+        onAgreed: (kinds) => this.#imports.publishDigest(kinds),
         onChange: () => {
           this.#monitor.changed();
           this.#touchStatus();

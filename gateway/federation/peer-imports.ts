@@ -1,7 +1,9 @@
 import type { GatewayAddress } from "../../core/link.ts";
 import { supersedes, type TrustBundle } from "../../core/trust-bundle.ts";
+import type { KindDigest__Output } from "../../protos/gen/causeway/federation/v1/KindDigest.ts";
 import {
   PEER_BUNDLES,
+  PEER_DIGESTS,
   PEER_ENDPOINTS,
   PEER_GATEWAYS,
   PEER_LINKS,
@@ -96,12 +98,23 @@ export class PeerImports implements InboxSink {
       this.#writer.replacePrefix(`${prefix}${this.#cluster}/`, new Map());
     }
     this.#writer.delete(stateKey(PEER_LINKS, this.#cluster));
+    this.#writer.delete(stateKey(PEER_DIGESTS, this.#cluster));
     await this.#writer.settled();
   }
 
   /** Puts into the registry what the link's Secret says: the bundle must be there before the peer is. */
   publishBundle(bundle: TrustBundle): void {
     this.#writer.set(stateKey(PEER_BUNDLES, this.#cluster, bundle.trustDomain), PEER_BUNDLES.encode(bundle));
+  }
+
+  /** What the peer and this gateway agree on, so that the registry can be checked against it. */
+  publishDigest(kinds: readonly KindDigest__Output[]): void {
+    const of = (kind: SyncKind) => {
+      const { sha256, count = 0 } = kinds.find((digest) => digest.kind === kind) ?? {};
+      return { count, sha256: sha256?.toString("hex") ?? "" };
+    };
+    const digest = { service: of("KIND_SERVICES"), endpoints: of("KIND_ENDPOINTS") };
+    this.#writer.set(stateKey(PEER_DIGESTS, this.#cluster), PEER_DIGESTS.encode(digest));
   }
 
   #prefix(kind: keyof typeof KINDS): string {

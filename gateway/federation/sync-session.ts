@@ -5,6 +5,7 @@ import type { Log } from "../../core/log.ts";
 import type { Ack__Output } from "../../protos/gen/causeway/federation/v1/Ack.ts";
 import type { Digest__Output } from "../../protos/gen/causeway/federation/v1/Digest.ts";
 import type { Hello__Output } from "../../protos/gen/causeway/federation/v1/Hello.ts";
+import type { KindDigest__Output } from "../../protos/gen/causeway/federation/v1/KindDigest.ts";
 import type { SyncMessage__Output } from "../../protos/gen/causeway/federation/v1/SyncMessage.ts";
 import type { Update__Output } from "../../protos/gen/causeway/federation/v1/Update.ts";
 import { HeartbeatMeter } from "./heartbeat-meter.ts";
@@ -30,6 +31,8 @@ export interface SessionObserver {
   onRtt(rttMs: number): void;
   /** Digests, counts or refusals changed. */
   onChange(): void;
+  /** What we hold is what the peer says that it sent. */
+  onAgreed(kinds: readonly KindDigest__Output[]): void;
   /** We refused a resource of the peer's. */
   onRefused(kind: SyncKind, name: string, error: string): void;
 }
@@ -328,8 +331,12 @@ export class SyncSession {
 
   #compare(digest: Digest__Output): void {
     const wrong = digest.kinds.filter((kind) => !(this.#inboxes.get(kind.kind)?.matches(kind) ?? false));
-    if (wrong.length === 0) this.#matchedMs = this.#options.clock.nowMs();
-    else this.#matchedMs = undefined;
+    if (wrong.length === 0) {
+      this.#matchedMs = this.#options.clock.nowMs();
+      this.#options.observer.onAgreed(digest.kinds);
+    } else {
+      this.#matchedMs = undefined;
+    }
     const nonce = digest.nonce.slice(0, 64);
     if (wrong.length === 0) this.#send({ ack: { nonce, error: "" } });
     for (const { kind } of wrong.slice(0, SYNC_KINDS.length)) {

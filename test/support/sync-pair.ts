@@ -140,6 +140,7 @@ export class SyncSide implements InboxSink {
         },
         onRtt: (rttMs) => this.rtts.push(rttMs),
         onChange: () => {},
+        onAgreed: () => {},
         onRefused: (_kind, name, error) => this.refused.push(`${name} ${error}`),
       },
       heartbeatMs: 200,
