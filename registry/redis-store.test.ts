@@ -12,7 +12,7 @@ import { hasRedisServer, RedisServer, type RedisServerOptions } from "../test/su
 import { openStore, type StoreOptions } from "./open-store.ts";
 import { RedisStore, type RedisStoreOptions } from "./redis-store.ts";
 import { type ContractOptions, describeStoreContract } from "./store.contract.ts";
-import type { RegistryStore } from "./store.ts";
+import type { AdministeredStore, RegistryStore } from "./store.ts";
 
 const CLUSTER = "west";
 const PASSWORD = randomBytes(12).toString("hex");
@@ -49,7 +49,7 @@ function plain(server: RedisServer, more: Partial<RedisStoreOptions> = {}): Redi
 function contract(
   name: string,
   serverOptions: RedisServerOptions,
-  open: (server: RedisServer, options: ContractOptions) => Promise<RegistryStore>,
+  open: (server: RedisServer, options: ContractOptions) => Promise<AdministeredStore>,
   flush: (server: RedisServer) => Redis,
 ): void {
   describe(name, () => {
@@ -270,6 +270,26 @@ describe("RedisStore", () => {
     } finally {
       admin.disconnect();
       replicaAdmin.disconnect();
+    }
+  });
+
+  it("takes two connections, however many watches there are, and none for watches when they have ended", async () => {
+    const server = await start();
+    const store = opened.add(plain(server));
+    const { revision } = await store.read("");
+    const admin = new Redis({ host: "127.0.0.1", port: server.port });
+    const connections = async () => String(await admin.call("CLIENT", "LIST")).match(/name=mesh-west/g)?.length ?? 0;
+    try {
+      const stop = new AbortController();
+      const watches = Array.from({ length: 20 }, async () => {
+        for await (const _ of store.watch("", revision, stop.signal)) assert.fail("nothing changed");
+      });
+      await eventually(async () => (await connections()) === 2);
+      stop.abort();
+      await Promise.all(watches);
+      await eventually(async () => (await connections()) === 1);
+    } finally {
+      admin.disconnect();
     }
   });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { hasCode, type MeshErrorCode } from "../core/errors.ts";
 import { eventually } from "../test/support/eventually.ts";
-import { type Change, type Fence, type RegistryStore, STORE_LIMITS } from "./store.ts";
+import { type AdministeredStore, type Change, type Fence, type RegistryStore, STORE_LIMITS } from "./store.ts";
 
 export interface ContractOptions {
   /** Changes to keep, about. */
@@ -11,7 +11,7 @@ export interface ContractOptions {
 /** How the suite gets stores, for one adapter. */
 export interface StoreFactory {
   /** A client of the one store; with `maxChanges`, the first of a test. */
-  open(options?: ContractOptions): Promise<RegistryStore>;
+  open(options?: ContractOptions): Promise<AdministeredStore>;
   /** Lets some time pass for leases: a few ms at least. */
   elapse(): Promise<void>;
   /** Called after each test: closes all clients and empties the store. */
@@ -293,6 +293,95 @@ export function describeStoreContract(name: string, factory: StoreFactory): void
       }
       const { entries } = await store.read("s/");
       assert.equal(new Set(entries.map(({ key }) => key)).size, 10_000);
+    });
+
+    it("status() counts what is there and says who holds which lease under which token", async () => {
+      const store = await factory.open();
+      const fence = await lead(store, "mirror", "mirror with spaces");
+      const gone = await lead(store, "gateway", "b");
+      await store.release(gone);
+      const revision = await store.write(
+        [
+          { key: "a", value: "1" },
+          { key: "b", value: "2" },
+        ],
+        fence,
+      );
+      await store.write([{ key: "b" }], fence);
+      const status = await store.status();
+      assert.deepEqual([status.entries, status.lost, status.changes], [1, 0, 3]);
+      assert.ok(status.revision > revision);
+      const leases = [...status.leases].sort((a, b) => (a.lease < b.lease ? -1 : 1));
+      assert.deepEqual(
+        leases.map(({ lease, holder, token }) => [lease, holder, token]),
+        [
+          ["gateway", undefined, gone.token],
+          ["mirror", "mirror with spaces", fence.token],
+        ],
+      );
+      const [, held] = leases;
+      assert.ok(held !== undefined && held.ttlMs > 50_000 && held.ttlMs <= 60_000);
+    });
+
+    it("clear() takes all entries, has watches say COMPACTED, and leaves leases as they are", async () => {
+      const store = await factory.open();
+      const fence = await lead(store);
+      const before = await store.write(
+        [
+          { key: "a", value: "1" },
+          { key: "b", value: "2" },
+        ],
+        fence,
+      );
+      const ended = take(store, "", before, 1);
+      await store.clear();
+      await assert.rejects(ended, code("REGISTRY_COMPACTED"));
+      await assert.rejects(take(store, "", before, 1), code("REGISTRY_COMPACTED"));
+      const { revision, entries } = await store.read("");
+      assert.deepEqual(entries, []);
+      const after = await store.write([{ key: "a", value: "1" }], fence);
+      assert.ok(after > before, "revisions go on rising");
+      assert.deepEqual(pairs(await take(store, "", revision, 1)), [["a", "1"]]);
+    });
+
+    it("many watches, some slow, each get all of their changes", async () => {
+      const [writer, reader] = [await factory.open(), await factory.open()];
+      const fence = await lead(writer);
+      const { revision } = await reader.read("");
+      const rounds = 12;
+      const size = 500;
+      const keys = async (prefix: string, slow: boolean) => {
+        const seen: string[] = [];
+        const stop = new AbortController();
+        for await (const { key, value } of reader.watch(prefix, revision, stop.signal)) {
+          if (key.endsWith("/end")) stop.abort();
+          else seen.push(`${key}=${value}`);
+          if (slow && seen.length % 100 === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+        }
+        return seen;
+      };
+      const watches = Array.from({ length: 8 }, (_, i) => keys(i % 2 === 0 ? "s/" : "t/", i < 4));
+      for (let round = 0; round < rounds; round++) {
+        await writer.write(
+          Array.from({ length: size }, (_, i) => ({ key: `${i % 2 === 0 ? "s" : "t"}/${i}`, value: `${round}` })),
+          fence,
+        );
+      }
+      await writer.write(
+        [
+          { key: "s/end", value: "" },
+          { key: "t/end", value: "" },
+        ],
+        fence,
+      );
+      for (const [i, seen] of (await Promise.all(watches)).entries()) {
+        const odd = i % 2;
+        const want = Array.from({ length: (rounds * size) / 2 }, (_, n) => {
+          const half = size / 2;
+          return `${odd === 0 ? "s" : "t"}/${(n % half) * 2 + odd}=${Math.floor(n / half)}`;
+        });
+        assert.deepEqual(seen, want);
+      }
     });
 
     it("close() ends watches, fails calls with REGISTRY_UNAVAILABLE, and health() says so", async () => {

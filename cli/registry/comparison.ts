@@ -129,22 +129,23 @@ function peers(stored: ReadonlyMap<string, DumpedEntry>, facts: ClusterFacts): D
   return differences;
 }
 
-/** What is stored of a peer against what the peer and the gateway last agreed on. */
+/**
+ * What is stored of a peer against what the peer and the gateway last agreed on; nothing where something was stored
+ * after that: the next digest comes within ten seconds.
+ */
 function digests(stored: ReadonlyMap<string, DumpedEntry>, cluster: string): Difference[] {
-  const agreed = stored.get(`${PEER_DIGESTS.prefix}${cluster}`)?.value as PeerDigest | undefined;
-  if (agreed === undefined) return [];
+  const entry = stored.get(`${PEER_DIGESTS.prefix}${cluster}`);
+  const agreed = entry?.value as PeerDigest | undefined;
+  if (entry === undefined || agreed === undefined) return [];
   const kinds = [
     ["service", PEER_SERVICES.prefix],
     ["endpoints", PEER_ENDPOINTS.prefix],
   ] as const;
   return kinds.flatMap(([kind, of]) => {
     const prefix = `${of}${cluster}/`;
-    const held = new Map(
-      [...stored.values()]
-        .filter(({ key }) => key.startsWith(prefix))
-        .map(({ key, sha256 }) => [key.slice(prefix.length), sha256]),
-    );
-    const { sha256, count } = digestOf(held);
+    const held = [...stored.values()].filter(({ key }) => key.startsWith(prefix));
+    if (held.some(({ revision }) => BigInt(revision) > BigInt(entry.revision))) return [];
+    const { sha256, count } = digestOf(new Map(held.map((each) => [each.key.slice(prefix.length), each.sha256])));
     if (count === agreed[kind].count && sha256.toString("hex") === agreed[kind].sha256) return [];
     const detail = `${count} stored, ${agreed[kind].count} agreed with ${cluster}, and the digests differ`;
     return [{ key: prefix, problem: "different" as const, detail }];
