@@ -181,7 +181,7 @@ spec:
 
   it("goes on while the password is another", async () => {
     await redis.config("SET", "requirepass", `${password}x`);
-    await redis.client("KILL", "TYPE", "normal", "SKIPME", "yes");
+    await redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
     const later = await makeService();
     await degraded();
     await redis.config("SET", "requirepass", password);
