@@ -4,7 +4,10 @@ import { cpus, loadavg, release } from "node:os";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorText } from "../core/errors.ts";
-import { parseOptions } from "./options.ts";
+import { failoverCases } from "./failover/cases.ts";
+import { type CaseResult, failoverTable } from "./failover/results.ts";
+import { measureFailover } from "./failover/run.ts";
+import { type BenchOptions, parseOptions } from "./options.ts";
 import { type Host, OURS, type Report, ratiosOf, tableOf } from "./report.ts";
 import { HTTP1, HTTP1_MTLS } from "./suites/http1.ts";
 import { HTTP2 } from "./suites/http2.ts";
@@ -12,6 +15,7 @@ import { RELAY } from "./suites/relay.ts";
 import { runSuite, type Suite } from "./suites/run-suite.ts";
 
 const SUITES: readonly Suite[] = [HTTP1, HTTP1_MTLS, HTTP2, RELAY];
+const FAILOVER = "failover";
 const RESULTS = new URL("results/", import.meta.url);
 const BUSY = 0.5;
 
@@ -26,15 +30,21 @@ function describeHost(): Host {
   };
 }
 
+interface Kept {
+  readonly suite: string;
+  readonly date: string;
+  readonly host: Host;
+}
+
 /** The report as a file, and its table on top of results/README.md. */
-function save(report: Report): string {
+function save(report: Kept, how: string, table: string): string {
   mkdirSync(RESULTS, { recursive: true });
   const name = `${report.suite}-${report.date.slice(0, 10)}.json`;
   writeFileSync(new URL(name, RESULTS), `${JSON.stringify(report, undefined, 2)}\n`);
   const readme = new URL("README.md", RESULTS);
   const { cpu, cores, kernel, node } = report.host;
   const title = `## ${report.suite}, ${report.date.slice(0, 10)}`;
-  const section = `${title}\n${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}; medians of ${report.rounds} rounds of ${report.seconds} s. [${name}](${name})\n\n${tableOf(report)}`;
+  const section = `${title}\n${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}; ${how}. [${name}](${name})\n\n${table}`;
   const sections = readOr(readme)
     .split(/^(?=## )/m)
     .filter((part) => part.startsWith("## ") && !part.startsWith(`${title}\n`));
@@ -57,10 +67,8 @@ function readOr(file: URL): string {
 }
 
 async function run(argv: readonly string[]): Promise<number> {
-  const options = parseOptions(
-    argv,
-    SUITES.map(({ name }) => name),
-  );
+  const options = parseOptions(argv, [...SUITES.map(({ name }) => name), FAILOVER]);
+  if (options.suite === FAILOVER) return await runFailover(options);
   const suite = SUITES.find(({ name }) => name === options.suite);
   if (suite === undefined) return 2;
   const host = describeHost();
@@ -73,9 +81,22 @@ async function run(argv: readonly string[]): Promise<number> {
   const result = await runSuite(suite, { seconds, rounds, say, ...folder });
   const ratios = ratiosOf(result.subjects);
   const report: Report = { suite: suite.name, date, host, seconds, rounds, ...result, ratios };
-  if (options.save) say(`saved: ${save(report)}`);
+  if (options.save) say(`saved: ${save(report, `medians of ${rounds} rounds of ${seconds} s`, tableOf(report))}`);
   console.log(options.json ? JSON.stringify(report) : tableOf(report));
   return result.subjects.some(({ name }) => name === OURS) ? 0 : 1;
+}
+
+async function runFailover(options: BenchOptions): Promise<number> {
+  const host = describeHost();
+  const date = new Date().toISOString();
+  const say = (line: string) => console.error(line);
+  const wanted = failoverCases().filter(({ name }) => name.includes(options.only ?? ""));
+  const cases: CaseResult[] = await measureFailover(wanted, options.rounds, say);
+  const report = { suite: FAILOVER, date, host, cases };
+  const table = failoverTable(cases);
+  if (options.save) say(`saved: ${save(report, "500 GETs and 50 POSTs a second", table)}`);
+  console.log(options.json ? JSON.stringify(report) : table);
+  return cases.length > 0 ? 0 : 1;
 }
 
 process.setMaxListeners(0);

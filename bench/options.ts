@@ -11,23 +11,28 @@ export interface BenchOptions {
   readonly save: boolean;
   /** Folder for CPU profiles of our processes; they cost some of the speed. */
   readonly profile?: string;
+  /** Failover: only cases whose name has this in it. */
+  readonly only?: string;
 }
 
 const SECONDS = 4;
 const ROUNDS = 5;
+/** Of each case of failover: what is rare shows only in so many. */
+const REPETITIONS = 20;
 
 /** @throws Error that says how it is called */
 export function parseOptions(argv: readonly string[], suites: readonly string[]): BenchOptions {
   const usage = (what: string) =>
     new Error(
-      `${what}. npm run bench -- <${suites.join("|")}> [--json] [--seconds N] [--rounds N] [--save] [--profile folder]`,
+      `${what}. npm run bench -- <${suites.join("|")}> [--json] [--seconds N] [--rounds N] [--save] [--profile folder] [--only case]`,
     );
   const parsed = (() => {
     try {
       const options = {
         json: { type: "boolean", default: false },
         seconds: { type: "string", default: String(SECONDS) },
-        rounds: { type: "string", default: String(ROUNDS) },
+        rounds: { type: "string" },
+        only: { type: "string" },
         save: { type: "boolean", default: false },
         profile: { type: "string" },
       } as const;
@@ -39,13 +44,13 @@ export function parseOptions(argv: readonly string[], suites: readonly string[])
   const [suite, ...more] = parsed.positionals;
   if (suite === undefined || more.length > 0 || !suites.includes(suite)) throw usage("Name one suite");
   const number = (name: "seconds" | "rounds", most: number) => {
-    const value = Number(parsed.values[name]);
+    const value = Number(parsed.values[name] ?? (suite === "failover" ? REPETITIONS : ROUNDS));
     if (!Number.isInteger(value) || value < 1 || value > most) {
       throw usage(`--${name} wants a whole number from 1 to ${most}`);
     }
     return value;
   };
-  const { json, save, profile } = parsed.values;
+  const { json, save, profile, only } = parsed.values;
   return {
     suite,
     json,
@@ -53,5 +58,6 @@ export function parseOptions(argv: readonly string[], suites: readonly string[])
     seconds: number("seconds", 600),
     rounds: number("rounds", 100),
     ...(profile === undefined ? {} : { profile }),
+    ...(only === undefined ? {} : { only }),
   };
 }

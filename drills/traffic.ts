@@ -21,6 +21,8 @@ export interface TrafficOptions {
   readonly perSecond: number;
   readonly timeoutMs: number;
   readonly headers: Readonly<Record<string, string>>;
+  /** POSTs with this body; absent: GETs. */
+  readonly post?: string;
 }
 
 const TICK_MS = 5;
@@ -28,7 +30,7 @@ const MAX_BODY = 64 * 1024;
 /** Bounds what a drill may have under way: beyond, requests count as failed rather than pile up. */
 const MAX_IN_FLIGHT = 2_000;
 
-/** GETs at a constant rate, whatever the answers: a slow service does not slow the drill (open loop). */
+/** Requests at a constant rate, whatever the answers: a slow service does not slow the drill (open loop). */
 export class Traffic {
   readonly samples: Sample[] = [];
   readonly #options: TrafficOptions;
@@ -82,9 +84,12 @@ export class Traffic {
       this.samples.push({ dueMs, endMs: this.#clock.nowMs(), status, cluster, error });
       if (--this.#inFlight === 0) for (const idle of this.#idle.splice(0)) idle();
     };
-    const { url, proxy, timeoutMs, headers } = this.#options;
+    const { url, proxy, timeoutMs, headers, post } = this.#options;
     const { host } = new URL(url);
-    const call = request({ ...proxy, path: url, headers: { ...headers, host }, agent: this.#agent }, (response) => {
+    const method = post === undefined ? "GET" : "POST";
+    const length = post === undefined ? {} : { "content-length": Buffer.byteLength(post) };
+    const all = { ...headers, ...length, host };
+    const call = request({ ...proxy, method, path: url, headers: all, agent: this.#agent }, (response) => {
       let body = "";
       response.setEncoding("utf8");
       response.on("data", (text: string) => {
@@ -99,7 +104,7 @@ export class Traffic {
     });
     call.setTimeout(timeoutMs, () => call.destroy(new Error(`no answer within ${timeoutMs} ms`)));
     call.once("error", (error) => end(0, "", error.message));
-    call.end();
+    call.end(post);
   }
 }
 

@@ -4,6 +4,7 @@ import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE, TOKEN_AUDIENCE } from "../../core/d
 import { identityOf, type TrustDomain } from "../../core/identity.ts";
 import type { Log } from "../../core/log.ts";
 import type { Random } from "../../core/random.ts";
+import type { HealthSettings } from "../../gateway/federation/link-health.ts";
 import type { Relay } from "../../gateway/relay/relay.ts";
 import type { RouteTable } from "../../gateway/route-table.ts";
 import type { KubeClient } from "../../kube/client.ts";
@@ -33,6 +34,7 @@ export interface ServeSettings {
   readonly dns: Address;
   /** A projected ServiceAccount token for the gateway's own identity; absent: one is requested for each certificate. */
   readonly tokenFile: string | undefined;
+  readonly health: Partial<HealthSettings>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -147,6 +149,7 @@ async function serveGateway(settings: ServeSettings, signal: AbortSignal): Promi
       federation,
       advertise,
       holder,
+      health: settings.health,
       clock,
       random,
       log,

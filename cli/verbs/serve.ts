@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { aborted } from "../../core/abort.ts";
 import { systemClock } from "../../core/clock.ts";
 import { PORTS } from "../../core/defaults.ts";
 import { MeshError } from "../../core/errors.ts";
 import { defaultTrustDomain, parseTrustDomain } from "../../core/identity.ts";
 import { parseClusterName } from "../../core/mirror-name.ts";
+import type { HealthSettings } from "../../gateway/federation/link-health.ts";
 import { checkNodeTls } from "../../identity/node-tls-check.ts";
 import { type AdminServer, startAdminServer } from "../admin-server.ts";
 import { accessCluster } from "../cluster-access.ts";
@@ -21,6 +22,7 @@ import {
   withRegistryFlags,
 } from "../registry-options.ts";
 import { ensureFoundation, untilDone } from "../serve/foundation.ts";
+import { linkHealth } from "../serve/link-health.ts";
 import { ROLES, type Role, type RunningRole, type ServeSettings, startRole } from "../serve/roles.ts";
 
 interface Address {
@@ -41,6 +43,7 @@ interface ServeOptions extends CommonOptions, RegistryFlags {
   readonly advertise?: string;
   readonly dnsListen: Address;
   readonly tokenFile?: string;
+  readonly linkHealth?: Partial<HealthSettings>;
   readonly adminListen: Address;
 }
 
@@ -66,6 +69,14 @@ export function registerServe(program: Command, context: VerbContext): void {
       .option("--federation-listen <host:port>", "for peers' gateways", hostPort, any(PORTS.federation))
       .option("--relay-listen <host:port>", "for peers' sidecars", hostPort, any(PORTS.relay))
       .option("--advertise <host>", "where peers reach this gateway")
+      .addOption(
+        new Option(
+          "--link-health <settings>",
+          "as heartbeat=200ms,suspect=3,dead=5,recover=5,ramp=10s,hold=2s,max-hold=60s",
+        )
+          .env("MESH_LINK_HEALTH")
+          .argParser(linkHealth),
+      )
       .option("--token-file <file>", "projected token of the gateway's ServiceAccount (default: one is requested)")
       .option("--dns-listen <host:port>", "cluster.local and clusterset.local", hostPort, any(PORTS.dnsUnprivileged))
       .option("--admin-listen <host:port>", "/live /ready /metrics /config", hostPort, {
@@ -128,6 +139,7 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
       : "",
     dns: options.dnsListen,
     tokenFile: options.tokenFile,
+    health: options.linkHealth ?? {},
     clock: systemClock,
     random: Math.random,
     log,
