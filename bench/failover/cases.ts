@@ -1,6 +1,6 @@
 import { meshCommand } from "../../cli/mesh-command.ts";
 import { killProcesses, startSupervisor } from "../../clusters/local-cluster.ts";
-import { ownedProcesses, signalRecord } from "../../clusters/process-record.ts";
+import { ownedProcesses, type ProcessRecord, signalRecord } from "../../clusters/process-record.ts";
 import { type LocalMesh, reached } from "../../test/support/local-mesh.ts";
 
 /** Where the client is; the other cluster is `REMOTE`. */
@@ -15,8 +15,14 @@ export interface FailoverCase {
   /** Whether another has to answer from then on. */
   readonly moves: boolean;
   readonly holdMs: number;
+  /** What takes its time and is no part of the fault. */
+  prepare?(mesh: LocalMesh): Promise<void>;
   inject(mesh: LocalMesh): Promise<void>;
   heal(mesh: LocalMesh): Promise<void>;
+}
+
+interface Pods {
+  readonly items: readonly { readonly metadata: { readonly uid: string } }[];
 }
 
 const HOLD_MS = 3_000;
@@ -45,22 +51,18 @@ export function failoverCases(): FailoverCase[] {
   const remote = { first: REMOTE, moves: true, holdMs: HOLD_MS } as const;
   const local = { first: LOCAL, moves: false, holdMs: HOLD_MS } as const;
   const gateway = (signal: NodeJS.Signals) => async (mesh: LocalMesh) => signalNamed(mesh, REMOTE, ["gateway"], signal);
+  let victims: readonly ProcessRecord[] = [];
   const roles = ["control", "mirror", "redis"];
   return [
     {
       ...{ name: "all local pods SIGKILLed", ...local, moves: true },
-      async inject(mesh) {
-        const pods = await mesh.json<{ items: { metadata: { uid: string } }[] }>(
-          LOCAL,
-          "-n",
-          "shop",
-          "pods",
-          "-l",
-          "app=web",
-        );
+      async prepare(mesh) {
+        const pods = await mesh.json<Pods>(LOCAL, "-n", "shop", "pods", "-l", "app=web");
         const uids = pods.items.map(({ metadata }) => `pod-${metadata.uid}-`);
-        for (const record of mesh.records(LOCAL))
-          if (uids.some((uid) => record.name.startsWith(uid))) signalRecord(record, "SIGKILL");
+        victims = mesh.records(LOCAL).filter(({ name }) => uids.some((uid) => name.startsWith(uid)));
+      },
+      async inject() {
+        for (const record of victims) signalRecord(record, "SIGKILL");
       },
       async heal() {},
     },

@@ -56,6 +56,7 @@ async function repeat(mesh: LocalMesh, one: FailoverCase): Promise<Repetition> {
   posts.start();
   let faultMs = 0;
   try {
+    await one.prepare?.(mesh);
     await pause(BEFORE_MS);
     faultMs = systemClock.nowMs();
     try {
