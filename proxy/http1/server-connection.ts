@@ -1,24 +1,8 @@
-// One client's HTTP/1.1 connection and the exchange that is under way on it. The request is laid out once in a held
-// buffer, as the next hop shall see it, and written from there for each try; bodies pass through without a copy.
+// One client's HTTP/1.1 connection: requests read one after the other, early ones kept back, deadlines, the end.
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import { WheelTimer } from "../../transport/timer-wheel.ts";
-import type { ClientConnection, Exchange, Framing, TryFailure } from "./client-connection.ts";
-import type { Engine, Refusal, RequestHandler, ServedRequest, Verdict } from "./engine.ts";
-import {
-  CONNECT,
-  DELETE,
-  GET,
-  HEAD,
-  type Head,
-  INCOMPLETE,
-  MALFORMED,
-  OPTIONS,
-  PUT,
-  parseRequestHead,
-  TRACE,
-} from "./head.ts";
-import { type Persistence, writeResponseHead } from "./head-writer.ts";
-import { HeldRequest } from "./held-request.ts";
+import type { Engine, RequestHandler, Verdict } from "./engine.ts";
+import { CONNECT, type Head, INCOMPLETE, MALFORMED, parseRequestHead } from "./head.ts";
 import { linger } from "./linger.ts";
 import { PartialHead } from "./partial-head.ts";
 import {
@@ -28,14 +12,8 @@ import {
   HEAD_MALFORMED,
   HEAD_TOO_LARGE,
   HEAD_TOO_SLOW,
-  MALFORMED_CHUNKS,
-  refusalText,
 } from "./refusal.ts";
-import { RequestBody } from "./request-body.ts";
-import { splice } from "./splice.ts";
-import { writeUpgrade } from "./upgrade.ts";
-
-const IDEMPOTENT = (1 << GET) | (1 << HEAD) | (1 << OPTIONS) | (1 << PUT) | (1 << DELETE) | (1 << TRACE);
+import { type ClientSide, ServedExchange } from "./served-exchange.ts";
 
 /**
  * `idle`: between requests. `head`: part of one is here. `routing`: the handler waits. `body`: more of the request is
@@ -44,33 +22,19 @@ const IDEMPOTENT = (1 << GET) | (1 << HEAD) | (1 << OPTIONS) | (1 << PUT) | (1 <
  */
 type Phase = "idle" | "head" | "routing" | "body" | "wait" | "flush" | "gone";
 
-export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequest<S> {
+export class ServerConnection<S> implements ByteStreamUser, ClientSide {
   readonly stream: ByteStream;
-  /** The handler's. */
-  readonly state: S;
   /** Called once, when the connection is closed. */
   onGone: () => void = () => {};
-  method = 0;
-  minor = 1;
-  upgradeAsked = false;
-  /** When the head of the request was complete. */
-  startMs = 0;
-  /** The request can be sent again as it is held. */
-  replayable = false;
+  closing = false;
   readonly #engine: Engine;
   readonly #handler: RequestHandler<S>;
   readonly #partial: PartialHead;
-  readonly #body = new RequestBody();
-  readonly #held: HeldRequest;
+  readonly #exchange: ServedExchange<S>;
   readonly #timer: WheelTimer;
   #phase: Phase = "idle";
-  #upstream: ClientConnection | undefined;
-  /** The connection ends after this exchange. */
-  #closing = false;
   /** The client sends no more. */
   #ended = false;
-  #responded = false;
-  #status = 0;
   #pumping = false;
   #wasPutOff = false;
   /** This side holds the client back, so its silence means nothing. */
@@ -82,38 +46,21 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
 
   constructor(stream: ByteStream, engine: Engine, handler: RequestHandler<S>, state: S) {
     this.stream = stream;
-    this.state = state;
     this.#engine = engine;
     this.#handler = handler;
     this.#partial = new PartialHead(engine.limits.maxHeadBytes);
-    this.#held = new HeldRequest(engine.held);
+    this.#exchange = new ServedExchange(this, engine, handler, state);
     this.#timer = new WheelTimer(() => this.#expired());
     engine.connections.add(this);
     this.#arm(engine.limits.idleMs);
   }
 
-  get idempotent(): boolean {
-    return ((IDEMPOTENT >>> this.method) & 1) === 1;
+  get gone(): boolean {
+    return this.#phase === "gone";
   }
 
-  get requestDone(): boolean {
-    return this.#body.done;
-  }
-
-  get held(): Buffer {
-    return this.#held.bytes;
-  }
-
-  get heldLength(): number {
-    return this.#held.length;
-  }
-
-  get headLength(): number {
-    return this.#held.headLength;
-  }
-
-  get closed(): boolean {
-    return this.#phase === "gone" || this.stream.closed;
+  get receiving(): boolean {
+    return this.#phase === "body";
   }
 
   // --- reading the request
@@ -132,7 +79,7 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
       case "flush":
         // The next request came early. It waits, and so does the client.
         this.#partial.hold(b, 0, length);
-        this.#pause();
+        this.pause();
         return;
       case "gone":
         return;
@@ -182,68 +129,56 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   }
 
   #refuseHead(verdict: number): void {
-    this.#reset();
-    this.#closing = true;
-    this.startMs = this.#engine.clock.nowMs();
-    this.#answer(verdict === MALFORMED ? HEAD_MALFORMED : HEAD_TOO_LARGE);
+    this.#exchange.beginUnread();
+    this.closing = true;
+    this.#exchange.answer(verdict === MALFORMED ? HEAD_MALFORMED : HEAD_TOO_LARGE);
   }
 
   #begin(head: Head, b: Buffer, headEnd: number, end: number): void {
     this.#disarm();
-    this.#reset();
-    this.method = head.method;
-    this.minor = head.minor;
-    this.upgradeAsked = head.upgrade;
-    this.startMs = this.#engine.clock.nowMs();
-    this.#closing = head.close;
-    this.#body.begin(head);
+    const exchange = this.#exchange;
+    exchange.begin(head);
+    this.closing = head.close;
     const verdict = this.#putOff() ? "wait" : this.#route(head, b);
     if (verdict === "wait") {
       this.#phase = "routing";
       this.#partial.hold(b, 0, end);
-      this.#pause();
+      this.pause();
       return;
     }
     if (verdict === "tunnel") {
       this.#phase = "gone";
-      this.#handler.tunnel(this, Buffer.from(b.subarray(headEnd, end)));
+      this.#handler.tunnel(exchange, Buffer.from(b.subarray(headEnd, end)));
       return;
     }
     if (verdict !== "routed") {
       // Whoever sends what cannot be read may mean its next bytes otherwise than we would read them.
-      if (verdict.status === 400) this.#closing = true;
-      if (this.#body.done && headEnd < end) this.#partial.hold(b, headEnd, end);
-      this.#answer(verdict);
+      if (verdict.status === 400) this.closing = true;
+      if (exchange.requestDone && headEnd < end) this.#partial.hold(b, headEnd, end);
+      exchange.answer(verdict);
       return;
     }
-    this.#held.begin(head, b, this.#engine.rewrite, headEnd, end - headEnd);
-    this.replayable = true;
-    const stop = this.#body.scan(b, headEnd, end);
-    if (stop === MALFORMED) {
-      this.#abandonBody(MALFORMED_CHUNKS);
-      return;
-    }
-    if (stop > headEnd) {
-      this.#held.append(b, headEnd, stop);
-      this.#handler.bytes(this, true, stop - headEnd);
-    }
-    this.#phase = this.#body.done ? "wait" : "body";
+    const stop = exchange.lay(head, b, headEnd, end);
+    if (stop === MALFORMED) return;
+    this.#phase = exchange.requestDone ? "wait" : "body";
     if (stop < end) {
       this.#partial.hold(b, stop, end);
-      this.#pause();
-    } else if (this.#ended) this.#closing = true;
-    if (!this.#body.done) {
+      this.pause();
+    } else if (this.#ended) this.closing = true;
+    if (!exchange.requestDone) {
       if (this.#ended) {
-        this.#breakOff();
+        exchange.breakOff();
         return;
       }
-      this.#watch();
+      this.watch();
     }
-    this.#handler.dispatch(this);
+    this.#handler.dispatch(exchange);
   }
 
   #route(head: Head, b: Buffer): Verdict {
-    return head.method === CONNECT && !this.#body.done ? BODY_ON_CONNECT : this.#handler.route(this, head, b);
+    return head.method === CONNECT && !this.#exchange.requestDone
+      ? BODY_ON_CONNECT
+      : this.#handler.route(this.#exchange, head, b);
   }
 
   /** Whether the request must wait for a later turn, in which it is read again. */
@@ -265,81 +200,14 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     this.onGone = () => {};
   }
 
-  #reset(): void {
-    this.method = 0;
-    this.minor = 1;
-    this.upgradeAsked = false;
-    this.#body.none();
-    this.replayable = false;
-    this.#responded = false;
-    this.#status = 0;
-  }
-
   #takeBody(b: Buffer, end: number): void {
-    const stop = this.#body.scan(b, 0, end);
-    if (stop === MALFORMED) {
-      this.#abandonBody(MALFORMED_CHUNKS);
-      return;
-    }
-    this.#handler.bytes(this, true, stop);
-    const held = this.#held;
-    const upstream = this.#upstream;
-    const room = held.headLength + this.#engine.limits.maxHeldBytes;
-    if (upstream === undefined) {
-      // Between tries: what has come must be kept, and no more is asked for than may be.
-      if (!this.#responded) held.append(b, 0, stop);
-      if (held.length > room) this.#pause();
-    } else {
-      if (this.replayable && held.length + stop <= room) held.append(b, 0, stop);
-      else this.replayable = false;
-      if (!upstream.stream.write(b, 0, stop)) this.#pause();
-    }
-    if (this.#body.done) this.#phase = "wait";
-    this.#watch();
+    const stop = this.#exchange.takeBody(b, end);
+    if (stop === MALFORMED) return;
+    if (this.#exchange.requestDone) this.#phase = "wait";
+    this.watch();
     if (stop < end) {
       this.#partial.hold(b, stop, end);
-      this.#pause();
-    }
-  }
-
-  /** The rest of the request is not to be had: whoever has the start of it must not take that for the whole. */
-  #abandonBody(refusal: Refusal): void {
-    this.#handler.cancel(this);
-    this.abort(refusal);
-  }
-
-  dropTry(): void {
-    const upstream = this.#upstream;
-    this.#upstream = undefined;
-    upstream?.drop();
-  }
-
-  abort(refusal: Refusal): void {
-    this.dropTry();
-    if (this.#phase === "gone") return;
-    if (this.#responded) this.#breakOff();
-    else this.fail(refusal);
-  }
-
-  /** The client must see that the answer is cut short. */
-  #breakOff(): void {
-    this.#over(0);
-    this.destroy();
-  }
-
-  // --- sending it
-
-  /** Sends what is held on `connection`, and the rest of the body as it comes. */
-  attach(connection: ClientConnection): void {
-    this.#upstream = connection;
-    connection.begin(this);
-    const { bytes, length, headLength } = this.#held;
-    const flowing = connection.stream.write(bytes, 0, length);
-    if (this.#phase === "body") {
-      if (length > headLength + this.#engine.limits.maxHeldBytes) this.replayable = false;
-      if (flowing) this.#resume();
-      else this.#pause();
-      this.#watch();
+      this.pause();
     }
   }
 
@@ -350,135 +218,37 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     this.#pump();
   }
 
-  onUpstreamDrain(): void {
-    if (this.#phase !== "body") return;
-    this.#resume();
-    this.#watch();
-  }
+  // --- for the exchange
 
-  // --- the answer
-
-  /** Writes to the client. False: it is behind, and what is still to come must wait. */
-  #say(b: Buffer, start: number, end: number): boolean {
+  say(b: Buffer, start: number, end: number): boolean {
     if (this.stream.write(b, start, end)) return true;
     this.#behind = true;
     return false;
   }
 
-  /** Holds the answer back until the client has caught up. */
-  #holdAnswer(): void {
-    this.#upstream?.stream.pause();
-    this.#watch();
-  }
-
-  onInformational(head: Head, b: Buffer): void {
-    if (this.minor === 0) return;
-    const scratch = this.#engine.transport.scratch;
-    const o = writeResponseHead(head, b, scratch, 0, "keep", false);
-    if (!this.#say(scratch, 0, o)) this.#holdAnswer();
-  }
-
-  rejects(_connection: ClientConnection, head: Head, b: Buffer): boolean {
-    return this.#handler.rejects(this, head, b);
-  }
-
-  onHead(head: Head, b: Buffer, headEnd: number, bodyEnd: number, framing: Framing, done: boolean): void {
-    this.#responded = true;
-    this.#status = head.status;
-    this.#handler.answered(this, head.status);
-    // An answer that overtakes its request leaves bytes of the request behind: no other can follow.
-    if (framing === "close" || !this.#body.done || this.#engine.draining) this.#closing = true;
-    const how: Persistence = this.#closing ? "close" : this.minor === 0 ? "keep10" : "keep";
-    const { transport } = this.#engine;
-    const { scratch } = transport;
-    const lines = this.#handler.amend(this, head, b);
-    let o = writeResponseHead(head, b, scratch, 0, how, this.#handler.trusted(this), lines);
-    this.replayable = false;
-    this.#held.release();
-    const together = o + bodyEnd - headEnd <= scratch.length;
-    if (together && bodyEnd > headEnd) {
-      scratch.set(transport.viewOf(b, headEnd, bodyEnd), o);
-      o += bodyEnd - headEnd;
-    }
-    let flowing = this.#say(scratch, 0, o);
-    if (!together) flowing = this.#say(b, headEnd, bodyEnd) && flowing;
-    if (bodyEnd > headEnd) this.#handler.bytes(this, false, bodyEnd - headEnd);
-    if (!flowing && !done) this.#holdAnswer();
-  }
-
-  onBody(b: Buffer, start: number, end: number): void {
-    this.#handler.bytes(this, false, end - start);
-    if (!this.#say(b, start, end)) this.#holdAnswer();
-  }
-
-  onDone(): void {
-    this.#upstream = undefined;
-    this.#over(this.#status);
-    this.#next();
-  }
-
-  onFailed(connection: ClientConnection, failure: TryFailure): void {
-    this.#upstream = undefined;
-    if (this.#phase === "gone") return;
-    if (this.#responded) this.#breakOff();
-    else this.#handler.failed(this, failure, connection);
-  }
-
-  onUpgraded(connection: ClientConnection, head: Head, b: Buffer, headEnd: number, end: number): void {
-    this.#upstream = undefined;
-    this.#handler.answered(this, 101);
-    writeUpgrade(this.stream, this.#engine.transport.scratch, head, b, headEnd, end);
-    this.#held.release();
+  leave(): Buffer {
     this.#disarm();
     this.#phase = "gone";
-    const early = this.#partial.take();
-    if (early.length > 0) connection.stream.write(early, 0, early.length);
-    splice(this.stream, connection.stream, {
-      onBytes: (fromFirst, count) => this.#handler.bytes(this, fromFirst, count),
-      onDone: () => {
-        this.forget();
-        this.#handler.finished(this, 101);
-      },
-    });
-  }
-
-  /** Answers the request in the endpoint's place. */
-  fail(refusal: Refusal): void {
-    if (this.#phase === "gone" || this.#responded) return;
-    this.#answer(refusal);
-  }
-
-  #answer(refusal: Refusal): void {
-    if (!this.#body.done || this.#engine.draining) this.#closing = true;
-    const text = refusalText(refusal, this.method === HEAD, this.#closing);
-    this.#responded = true;
-    this.#say(text, 0, text.length);
-    this.#over(refusal.status);
-    this.#next();
-  }
-
-  #over(status: number): void {
-    this.#held.release();
-    this.#handler.finished(this, status);
+    return this.#partial.take();
   }
 
   // --- between requests, and the end
 
-  #next(): void {
+  next(): void {
     if (this.stream.closed) return;
-    if (this.#closing || (this.#ended && this.#partial.empty)) {
+    if (this.closing || (this.#ended && this.#partial.empty)) {
       this.#linger();
       return;
     }
     if (this.#behind && !this.#partial.empty) {
       this.#phase = "flush";
-      this.#watch();
+      this.watch();
       return;
     }
     this.#phase = "idle";
     if (this.#partial.empty) {
       this.#arm(this.#engine.limits.idleMs);
-      this.#resume();
+      this.resume();
       if (this.#engine.draining) this.drain();
     } else this.#pump();
   }
@@ -491,7 +261,7 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     this.#pumping = false;
     // What was begun will not be finished.
     if (this.#ended && this.#phase === "head") this.destroy();
-    if (this.#phase === "idle" || this.#phase === "head") this.#resume();
+    if (this.#phase === "idle" || this.#phase === "head") this.resume();
   }
 
   #linger(): void {
@@ -507,7 +277,7 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   drain(): void {
     if (this.#phase !== "idle") return;
     if (this.#refuse()) return;
-    this.#closing = true;
+    this.closing = true;
     this.#linger();
   }
 
@@ -523,12 +293,12 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     if (!this.stream.closed) this.stream.destroy(undefined, true);
   }
 
-  #pause(): void {
+  pause(): void {
     this.#holding = true;
     this.stream.pause();
   }
 
-  #resume(): void {
+  resume(): void {
     this.#holding = false;
     this.stream.resume();
   }
@@ -541,8 +311,7 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     this.#engine.transport.wheel.disarm(this.#timer);
   }
 
-  /** Sets the deadline of an exchange: for the client to go on taking or sending, or the endpoint to go on taking. */
-  #watch(): void {
+  watch(): void {
     const { stallMs, bodyMs } = this.#engine.limits;
     if (this.#behind) {
       this.#unsentBytes = this.stream.pendingBytes;
@@ -554,17 +323,16 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   #expired(): void {
     switch (this.#phase) {
       case "head":
-        this.#reset();
-        this.#closing = true;
-        this.startMs = this.#engine.clock.nowMs();
-        this.#answer(HEAD_TOO_SLOW);
+        this.#exchange.beginUnread();
+        this.closing = true;
+        this.#exchange.answer(HEAD_TOO_SLOW);
         return;
       case "body":
         if (this.#behind) this.#stalled();
-        else if (!this.#holding) this.#abandonBody(BODY_TOO_SLOW);
+        else if (!this.#holding) this.#exchange.abandonBody(BODY_TOO_SLOW);
         // Between tries nobody is there to take it, and an app that answers already may not want the rest.
-        else if (this.#upstream === undefined || this.#responded) this.#watch();
-        else this.#abandonBody(BODY_STALLED);
+        else if (!this.#exchange.attached || this.#exchange.responded) this.watch();
+        else this.#exchange.abandonBody(BODY_STALLED);
         return;
       case "wait":
       case "flush":
@@ -584,18 +352,11 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
   /** The client has taken nothing of its answer for long, or nothing that can be seen. */
   #stalled(): void {
     if (this.stream.pendingBytes < this.#unsentBytes) {
-      this.#watch();
+      this.watch();
       return;
     }
-    const upstream = this.#upstream;
-    this.#upstream = undefined;
-    upstream?.drop();
-    if (this.#phase === "flush") {
-      this.destroy();
-      return;
-    }
-    this.#handler.cancel(this);
-    this.#breakOff();
+    if (this.#phase === "flush") this.destroy();
+    else this.#exchange.stalled();
   }
 
   onEnd(): void {
@@ -605,7 +366,7 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
       case "flush":
       case "routing":
         // A client may send its last request and close its half at once.
-        if (this.#phase === "wait" && this.#partial.empty) this.#closing = true;
+        if (this.#phase === "wait" && this.#partial.empty) this.closing = true;
         return;
       case "idle":
         this.stream.end();
@@ -623,9 +384,9 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
 
   onDrain(): void {
     this.#behind = false;
-    this.#upstream?.stream.resume();
-    if (this.#phase === "flush") this.#next();
-    else if (this.#phase === "body" || this.#phase === "wait") this.#watch();
+    this.#exchange.goOn();
+    if (this.#phase === "flush") this.next();
+    else if (this.#phase === "body" || this.#phase === "wait") this.watch();
   }
 
   onClose(): void {
@@ -633,11 +394,6 @@ export class ServerConnection<S> implements ByteStreamUser, Exchange, ServedRequ
     this.#phase = "gone";
     this.#disarm();
     this.forget();
-    const upstream = this.#upstream;
-    this.#upstream = undefined;
-    upstream?.drop();
-    if (phase !== "wait" && phase !== "body") return;
-    if (upstream === undefined) this.#handler.cancel(this);
-    if (!this.#held.empty || upstream !== undefined) this.#over(0);
+    this.#exchange.lost(phase === "wait" || phase === "body");
   }
 }
