@@ -3,13 +3,11 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { localKubeconfig, meshHome } from "../clusters/layout.ts";
 import { areLocalClustersUp } from "../clusters/local-state.ts";
-import { SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../core/defaults.ts";
 import { hasCode, MeshError } from "../core/errors.ts";
-import { parseTrustDomain, type TrustDomain } from "../core/identity.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { connectKube } from "../kube/client-node-adapter.ts";
 import { clusterServer, type LoadedKubeConfig, loadKubeConfig } from "../kube/kubeconfig.ts";
-import { CONFIG_MAPS, type ConfigMap } from "../kube/resources.ts";
+import { type PublishedTrust, readPublishedTrust } from "../kube/published-trust.ts";
 
 export interface ContextOptions {
   readonly kubeconfig?: string;
@@ -23,12 +21,8 @@ export interface ClusterAccess {
   readonly kube: KubeClient;
 }
 
-/** What a cluster with Causeway says of itself, in ConfigMap causeway-trust. */
-export interface MeshCluster extends ClusterAccess {
-  readonly cluster: string;
-  readonly trustDomain: TrustDomain;
-  readonly rootPem: string;
-}
+/** A cluster with Causeway, with what it says of itself. */
+export interface MeshCluster extends ClusterAccess, PublishedTrust {}
 
 /** `--kubeconfig`, then `$KUBECONFIG`, then that of the local clusters while they are up, then kubectl's own default. */
 export function kubeconfigPath(options: ContextOptions, env: NodeJS.ProcessEnv): string {
@@ -80,13 +74,12 @@ export async function accessMesh(options: ContextOptions, env: NodeJS.ProcessEnv
     "NOT_INSTALLED",
     `Cannot use context "${access.context}": Causeway is not running there. Run mesh install --context ${access.context}, then mesh serve --context ${access.context}.`,
   );
-  let trust: ConfigMap | undefined;
+  let trust: PublishedTrust | undefined;
   try {
-    trust = await access.kube.get<ConfigMap>(CONFIG_MAPS, TRUST_CONFIG_MAP, SYSTEM_NAMESPACE);
+    trust = await readPublishedTrust(access.kube);
   } catch (error) {
     throw hasCode(error, "KUBE_NOT_FOUND") ? missing : error;
   }
-  const { cluster, trustDomain, "root.crt": rootPem } = trust?.data ?? {};
-  if (cluster === undefined || trustDomain === undefined || rootPem === undefined) throw missing;
-  return { ...access, cluster, trustDomain: parseTrustDomain(trustDomain), rootPem };
+  if (trust === undefined) throw missing;
+  return { ...access, ...trust };
 }

@@ -1,10 +1,11 @@
 import type { ChildProcess } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { type BackoffOptions, backoffMs } from "../core/backoff.ts";
+import type { BackoffOptions } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { spawnRecorded } from "./process-record.ts";
+import { RestartDelay } from "./restart-delay.ts";
 
 export interface SupervisedProcess {
   readonly name: string;
@@ -22,8 +23,6 @@ export interface SupervisorOptions {
 }
 
 const RESTART: BackoffOptions = { minMs: 100, maxMs: 5_000, jitter: 0 };
-/** A process that lived this long starts over with the shortest delay. */
-const STABLE_MS = 10_000;
 
 /** Keeps processes running: starts each again when it ends, sooner after a long life. */
 export class Supervisor {
@@ -37,7 +36,7 @@ export class Supervisor {
     mkdirSync(options.logDirectory, { recursive: true, mode: 0o700 });
   }
 
-  start(spec: SupervisedProcess, attempt = 0): void {
+  start(spec: SupervisedProcess, delay = new RestartDelay(RESTART)): void {
     if (this.#stopping) return;
     const { runDirectory, logDirectory, owner, clock, log } = this.#options;
     const out = openSync(join(logDirectory, `${spec.name}.log`), "a", 0o600);
@@ -55,12 +54,11 @@ export class Supervisor {
       ended = true;
       this.#running.delete(spec.name);
       if (this.#stopping) return;
-      const next = clock.nowMs() - startedMs > STABLE_MS ? 0 : attempt;
-      const delayMs = backoffMs(next, RESTART, () => 0);
+      const delayMs = delay.next(clock.nowMs() - startedMs);
       log.warn("local.process.restart", { process: spec.name, reason, delayMs });
       this.#restarts.set(
         spec.name,
-        clock.after(delayMs, () => this.start(spec, next + 1)),
+        clock.after(delayMs, () => this.start(spec, delay)),
       );
     };
     child.once("exit", (code, signal) => onEnd(signal ?? `exit ${code}`));

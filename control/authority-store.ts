@@ -62,7 +62,7 @@ async function create(options: AuthorityStoreOptions, object: Secret): Promise<S
   const { name } = object.metadata;
   try {
     const created = await options.kube.create<Secret>(SECRETS, object);
-    options.log.info("ca.created", { name, cluster: options.cluster });
+    options.log.info("ca.created", { name });
     return created;
   } catch (error) {
     if (hasCode(error, "KUBE_NOT_FOUND")) {
@@ -97,11 +97,11 @@ async function newIssuerSecret(options: AuthorityStoreOptions): Promise<Secret> 
 
 /** Replaces the issuer under the same root; of several that try, one wins and the others take its. */
 async function replaceIssuer(options: AuthorityStoreOptions, old: Secret): Promise<Secret> {
-  const { kube, log, cluster } = options;
+  const { kube, log } = options;
   const { data } = await newIssuerSecret(options);
   try {
     const replaced = await kube.replace<Secret>(SECRETS, { ...old, ...(data === undefined ? {} : { data }) });
-    log.info("ca.issuer.renewed", { cluster });
+    log.info("ca.issuer.renewed");
     return replaced;
   } catch (error) {
     if (!hasCode(error, "KUBE_CONFLICT")) throw error;
@@ -184,5 +184,5 @@ async function publish(
   } else {
     return;
   }
-  log.info("ca.published", { cluster, fingerprint: rootFingerprint(root.raw) });
+  log.info("ca.published", { fingerprint: rootFingerprint(root.raw) });
 }

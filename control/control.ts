@@ -96,7 +96,7 @@ export async function startControl(options: ControlOptions, signal: AbortSignal)
       });
     },
   });
-  log.info("control.ready", { cluster, trustDomain, port: listener.port });
+  log.info("control.ready", { trustDomain, port: listener.port });
   const opened = view.start(signal).then(() => {
     discovery.changed(catalogKeys(view));
     discovery.open();

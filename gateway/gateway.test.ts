@@ -253,6 +253,17 @@ describe("startGateway() with two clusters", () => {
     await linked();
   });
 
+  it("finds out so too where only the peer dials, once it has been silent for long", async () => {
+    await linked();
+    await east.stop();
+    await west.kube.delete(LINKS, "east");
+    await eventually(async () => (await west.kube.get(LINKS, "east")) === undefined);
+    await east.start({ health: { staleAfterMs: 100 } });
+    await eventually(async () => (await east.condition("west", "Connected"))?.reason === "RefusedByPeer", 30_000);
+    assert.equal(await east.phase("west"), "failed");
+    assert.ok(await east.value(PEER_LINKS, "west"), "nobody but its owner deletes a Link");
+  });
+
   it("converges where the answer to a Join could not be stored", async () => {
     let failures = 2;
     west.kube.intercept = ({ verb, type }) => {
@@ -304,7 +315,8 @@ describe("startGateway() with two clusters", () => {
     await linked();
     for (const world of [east, west]) world.kube.partition();
     east.store.down = true;
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    // The gateway has met the absence, and more than once.
+    await eventually(() => east.store.refusals >= 3);
     assert.equal((await west.value(PEER_LINKS, "east"))?.active, true);
     east.store.down = false;
     for (const world of [east, west]) world.kube.heal();

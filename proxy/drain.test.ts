@@ -28,17 +28,7 @@ for (const adapter of ["handle", "net"] as const) {
       world.later(() => app.close());
       const server = await world.proxy("web", { adapter });
       const client = await world.proxy("client", { adapter });
-      const identity = world.control.mesh.identity("shop", "web");
-      const endpoint = {
-        id: "w",
-        address: "127.0.0.1",
-        port: app.port,
-        proxyPort: server.inboundPort,
-        identity,
-        ready: true,
-      };
-      const groups = [{ trustDomain: "east.mesh", endpoints: [endpoint] }];
-      world.control.service({ authority: "web.shop:80", kind: "KIND_SERVICE", groups });
+      world.web(app.port, server.inboundPort);
       assert.equal((await ask(client.outboundPort, "web.shop")).body, "at once");
       return { server, client, app };
     }

@@ -39,6 +39,7 @@ export async function startProxy(options: ProxyOptions, deps: ProxyDeps): Promis
     config: () => workload?.config() ?? {},
     drain: () => void workload?.drain(ADMIN_DRAIN_MS),
   });
+  log.info("admin.started", { adminPort: admin.port });
   const close = async () => {
     await workload?.close();
     await admin.close();

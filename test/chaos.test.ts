@@ -90,20 +90,7 @@ describe("mesh proxy among peers that misbehave", function () {
     world.later(() => server.close());
     client = await startProxyProcess(world.control, "client", { openFiles });
     world.later(() => client.close());
-    const identity = world.control.mesh.identity("shop", "web");
-    const endpoint = {
-      id: "w",
-      address: "127.0.0.1",
-      port: app.port,
-      proxyPort: server.inboundPort,
-      identity,
-      ready: true,
-    };
-    world.control.service({
-      authority: "web.shop:80",
-      kind: "KIND_SERVICE",
-      groups: [{ trustDomain: "east.mesh", endpoints: [endpoint] }],
-    });
+    world.web(app.port, server.inboundPort);
     await works();
   });
   after(() => world?.close());

@@ -142,20 +142,7 @@ describe("HTTP/1 through two proxies, over sockets", function () {
     const server = await world.proxy("web", { limits });
     const client = await world.proxy("client", { limits });
     port = client.outboundPort;
-    const identity = world.control.mesh.identity("shop", "web");
-    const endpoint = {
-      id: "w",
-      address: "127.0.0.1",
-      port: app.port,
-      proxyPort: server.inboundPort,
-      identity,
-      ready: true,
-    };
-    world.control.service({
-      authority: "web.shop:80",
-      kind: "KIND_SERVICE",
-      groups: [{ trustDomain: "east.mesh", endpoints: [endpoint] }],
-    });
+    world.web(app.port, server.inboundPort);
   });
   after(() => world.close());
 

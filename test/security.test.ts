@@ -195,7 +195,9 @@ spec:
         checkServerIdentity: () => undefined,
         rejectUnauthorized: false,
       });
-      const client = new Federation(`${relay.host}:${PORTS.federation}`, tls);
+      // No SNI may be an address.
+      const named = { "grpc.ssl_target_name_override": "east.mesh" };
+      const client = new Federation(`${relay.host}:${PORTS.federation}`, tls, named);
       return new Promise<ServiceError | "answered">((resolve) => {
         const stream = client.Sync({ deadline: Date.now() + 30_000 });
         stream.on("data", () => resolve("answered"));

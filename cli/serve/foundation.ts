@@ -5,13 +5,8 @@ import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../../core
 import { errorText, hasCode, MeshError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { KubeClient } from "../../kube/client.ts";
-import {
-  CONFIG_MAPS,
-  type ConfigMap,
-  LINKS,
-  NAMESPACES,
-  SERVICE_ACCOUNTS as SERVICE_ACCOUNT_TYPE,
-} from "../../kube/resources.ts";
+import { readPublishedTrust } from "../../kube/published-trust.ts";
+import { CONFIG_MAPS, LINKS, NAMESPACES, SERVICE_ACCOUNTS as SERVICE_ACCOUNT_TYPE } from "../../kube/resources.ts";
 
 /** Tries until it succeeds; what cannot get better by itself is thrown at once. @throws MeshError ABORTED, KUBE_DENIED */
 export async function untilDone<T>(
@@ -71,9 +66,8 @@ async function createIfAllowed(create: () => Promise<unknown>): Promise<void> {
 
 /** The cluster's root as control published it, DER. @throws MeshError NOT_INSTALLED before it has */
 export async function publishedRoots(kube: KubeClient): Promise<Uint8Array[]> {
-  const trust = await kube.get<ConfigMap>(CONFIG_MAPS, TRUST_CONFIG_MAP, SYSTEM_NAMESPACE);
-  const pem = trust?.data?.["root.crt"];
-  if (pem === undefined)
+  const trust = await readPublishedTrust(kube);
+  if (trust === undefined)
     throw new MeshError("NOT_INSTALLED", "Cannot find the cluster's root: control has not published it yet.");
-  return [new Uint8Array(new X509Certificate(pem).raw)];
+  return [new Uint8Array(new X509Certificate(trust.rootPem).raw)];
 }

@@ -20,6 +20,7 @@ interface ProxyVerbOptions {
   readonly namespace?: string;
   readonly serviceAccount?: string;
   readonly pod?: string;
+  readonly zone?: string;
   readonly address?: string;
   readonly workloads?: string;
   readonly adminHost?: string;
@@ -48,6 +49,7 @@ export function registerProxy(program: Command, context: VerbContext): void {
     .option("--namespace <name>", "its namespace")
     .option("--service-account <name>", "its ServiceAccount")
     .option("--pod <name>", "its pod")
+    .option("--zone <name>", "zone of its node, for services that prefer the caller's")
     .option("--address <ip>", "address of the pod; the sidecar listens there")
     .option(
       "--workloads <file>",
@@ -147,6 +149,7 @@ async function runSidecar(options: ProxyVerbOptions, deps: ProxyDeps): Promise<R
     serviceAccount: requireOption(options.serviceAccount, "--service-account", why),
     pod: requireOption(options.pod, "--pod", why),
     address,
+    ...(options.zone === undefined ? {} : { zone: options.zone }),
     tokenFile: requireOption(options.tokenFile, "--token-file", why),
     ...(options.appHost === undefined ? {} : { appHost: options.appHost }),
     ...(options.appSocket === undefined ? {} : { appSockets: options.appSocket }),

@@ -1,10 +1,11 @@
 import { mkdirSync } from "node:fs";
 import { type Clock, every, sleep } from "../../core/clock.ts";
-import { LABELS, SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../../core/defaults.ts";
+import { LABELS } from "../../core/defaults.ts";
 import { errorText, MeshError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { Informer, KubeClient, KubeObject } from "../../kube/client.ts";
-import { CONFIG_MAPS, type ConfigMap, NAMESPACES, NODES, PODS, type Pod } from "../../kube/resources.ts";
+import { readPublishedTrust } from "../../kube/published-trust.ts";
+import { NAMESPACES, NODES, PODS, type Pod } from "../../kube/resources.ts";
 import type { ClusterLayout } from "../layout.ts";
 import { startKubeletServer } from "./kubelet-server.ts";
 import { PodRunner } from "./pod-runner.ts";
@@ -178,11 +179,9 @@ class NodeAgent {
     const { kube, mesh, control, logLevel, clock, log } = this.#options;
     for (let attempt = 0; ; attempt++) {
       try {
-        const trust = await kube.get<ConfigMap>(CONFIG_MAPS, TRUST_CONFIG_MAP, SYSTEM_NAMESPACE);
-        const trustPem = trust?.data?.["root.crt"];
-        const trustDomain = trust?.data?.["trustDomain"];
-        if (trustPem !== undefined && trustDomain !== undefined)
-          return { mesh, control, trustDomain, trustPem, logLevel };
+        const trust = await readPublishedTrust(kube);
+        if (trust !== undefined)
+          return { mesh, control, trustDomain: trust.trustDomain, trustPem: trust.rootPem, logLevel };
       } catch (error) {
         log.warn("node.trust", { error: errorText(error), attempt });
       }

@@ -1,8 +1,9 @@
 import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
-import { type BackoffOptions, backoffMs } from "../../core/backoff.ts";
+import type { BackoffOptions } from "../../core/backoff.ts";
 import type { Clock } from "../../core/clock.ts";
 import { signalRecord, spawnRecorded } from "../process-record.ts";
+import { RestartDelay } from "../restart-delay.ts";
 import { LogFile } from "./log-file.ts";
 
 export interface ContainerSpec {
@@ -36,7 +37,6 @@ export type ContainerState =
 
 /** Shorter than the kubelet's 10 s to 5 min: on a laptop one waits for it. */
 const CRASH_LOOP: BackoffOptions = { minMs: 500, maxMs: 20_000, jitter: 0 };
-const STABLE_MS = 10_000;
 
 /** One container as a process: started again by its restart policy, its output in a log file. */
 export class Container {
@@ -49,7 +49,7 @@ export class Container {
   #child: ChildProcess | undefined;
   #cancelRestart = () => {};
   #stopping = false;
-  #quickExits = 0;
+  readonly #delay = new RestartDelay(CRASH_LOOP);
   #ended: (() => void)[] = [];
 
   constructor(spec: ContainerSpec, deps: ContainerDeps) {
@@ -109,8 +109,7 @@ export class Container {
       this.#set(terminated);
       return;
     }
-    this.#quickExits = finishedAtMs - startedAtMs > STABLE_MS ? 0 : this.#quickExits + 1;
-    const delayMs = this.#quickExits === 0 ? 0 : backoffMs(this.#quickExits - 1, CRASH_LOOP, () => 0);
+    const delayMs = this.#delay.next(finishedAtMs - startedAtMs);
     this.lastState = terminated;
     this.restarts++;
     this.#cancelRestart = clock.after(delayMs, () => this.start());

@@ -142,6 +142,7 @@ export class LinkRunner {
           });
           deps.writer.set(stateKey(PEER_LINKS, this.name), PEER_LINKS.encode(state));
         }
+        if (state.stale === true) this.#wake();
         this.#touchStatus();
         if (state.health === "dead") this.#leaveSilentGateway();
       },
@@ -305,10 +306,10 @@ export class LinkRunner {
     await this.#secret.saveJoined(text, joined);
     this.#redeemed = text;
     this.#session?.touch("KIND_ENDPOINTS", "all");
-    this.#log.info("link joined", { cluster: token.cluster });
+    this.#log.info("link joined");
   }
 
-  /** Keeps a stream open for ever where this side dials, going round the peer's gateways. */
+  /** Keeps a stream open for ever where this side dials, or has to in the end, going round the peer's gateways. */
   async #streamLoop(): Promise<void> {
     const { clock, random, dial, store } = this.#deps;
     await this.#imports
@@ -319,7 +320,9 @@ export class LinkRunner {
     for (let attempt = 0; !this.#abort.signal.aborted; ) {
       const { joined } = this.#record;
       const believed = joined !== undefined && this.#deps.trust.bundles.has(joined.bundle.trustDomain);
-      const wanted = believed && this.#link.spec.dial && this.#leading;
+      // Who was not heard of for so long may have unlinked while this side was away, and nobody else would ask.
+      const dials = this.#link.spec.dial || this.#monitor.state.stale === true;
+      const wanted = believed && dials && this.#leading;
       if (!wanted || this.#deleting || this.#session !== undefined) {
         await this.#change();
         continue;

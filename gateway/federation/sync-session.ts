@@ -340,7 +340,7 @@ export class SyncSession {
     const nonce = digest.nonce.slice(0, 64);
     if (wrong.length === 0) this.#send({ ack: { nonce, error: "" } });
     for (const { kind } of wrong.slice(0, SYNC_KINDS.length)) {
-      this.#options.log.warn("digest mismatch", { link: this.#options.peer.cluster, kind });
+      this.#options.log.warn("digest mismatch", { kind });
       this.#send({
         ack: { kind, nonce, error: `DIGEST_MISMATCH: what ${this.#options.own.cluster} holds of ${kind} differs` },
       });
@@ -349,7 +349,7 @@ export class SyncSession {
   }
 
   #onAck(ack: Ack__Output): void {
-    const { clock, log, peer, observer } = this.#options;
+    const { clock, log, observer } = this.#options;
     this.#lastAckMs = clock.nowMs();
     if (ack.nonce !== "" && ack.nonce === this.#digestNonce) {
       if (ack.kind === "KIND_UNSPECIFIED" && ack.error === "") {
@@ -365,11 +365,10 @@ export class SyncSession {
     const outbox = this.#outboxes.get(ack.kind);
     const verdict = outbox?.acked(ack) ?? "unknown";
     // A peer that answers what was never sent is at fault, but its answer harms nobody.
-    if (verdict === "unknown") log.warn("answer to nothing", { link: peer.cluster, kind: ack.kind });
+    if (verdict === "unknown") log.warn("answer to nothing", { kind: ack.kind });
     if (verdict === "refused") this.#resync(ack.kind, ack.error);
     for (const { name, error } of ack.refused.slice(0, LIMITS.refusals)) {
       log.warn("peer refused export", {
-        link: peer.cluster,
         kind: ack.kind,
         name: name.slice(0, 130),
         error: error.slice(0, 300),
@@ -380,10 +379,10 @@ export class SyncSession {
 
   /** The peer refused our state of `kind`: send it whole, each time after a longer wait. */
   #resync(kind: string, error: string): void {
-    const { clock, log, peer } = this.#options;
+    const { clock, log } = this.#options;
     const outbox = this.#outboxes.get(kind);
     if (outbox === undefined) return;
-    log.warn("resync", { link: peer.cluster, kind, error: error.slice(0, 300) });
+    log.warn("resync", { kind, error: error.slice(0, 300) });
     outbox.restart();
     this.#digestDue = true;
     if (this.#blocked.has(outbox.kind)) return;

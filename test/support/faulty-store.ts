@@ -13,6 +13,8 @@ export class FaultyStore implements RegistryStore {
   /** Mutations of each write that was done. */
   readonly writes: (readonly Mutation[])[] = [];
   reads = 0;
+  /** Calls that found it down. */
+  refusals = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -97,6 +99,8 @@ export class FaultyStore implements RegistryStore {
   }
 
   #check(): void {
-    if (this.#down) throw new MeshError("REGISTRY_UNAVAILABLE", "Cannot reach the registry: down.");
+    if (!this.#down) return;
+    this.refusals++;
+    throw new MeshError("REGISTRY_UNAVAILABLE", "Cannot reach the registry: down.");
   }
 }

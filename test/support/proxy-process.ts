@@ -80,8 +80,9 @@ export async function startProxyProcess(
     child.once("exit", () => reject(new Error(`mesh proxy ended early: ${said}`)));
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       said = (said + text).slice(-65_536);
-      const line = said.split("\n").find((candidate) => candidate.includes("proxy.started"));
-      if (line?.endsWith("}") === true) resolve(JSON.parse(line) as Record<string, number>);
+      const line = (event: string) => said.split("\n").find((candidate) => candidate.includes(event));
+      const [admin, proxy] = [line("admin.started"), line("proxy.started")];
+      if (admin !== undefined && proxy?.endsWith("}") === true) resolve({ ...JSON.parse(admin), ...JSON.parse(proxy) });
     });
   });
   let ports: Record<string, number>;

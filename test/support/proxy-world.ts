@@ -233,6 +233,8 @@ export interface ProxyWorld {
   workload(serviceAccount: string, listen?: Partial<WorkloadOptions["listen"]>): WorkloadOptions;
   /** A sidecar of it. */
   proxy(serviceAccount: string, more?: Partial<ProxyOptions>, control?: FakeControl): Promise<RunningProxy>;
+  /** Says that port 80 of `web.shop` is one app, behind a proxy of ServiceAccount `web`. */
+  web(appPort: number, inboundPort: number): void;
   /** Closed at the end, last first. */
   later(undo: () => unknown): void;
   close(): Promise<void>;
@@ -268,6 +270,12 @@ export async function createProxyWorld(cluster = "east", peers: readonly TrustBu
     signal: life.signal,
     later: (step) => void undo.push(step),
     workload,
+    web(port, proxyPort) {
+      const identity = mesh.identity("shop", "web");
+      const endpoints = [{ id: "w", address: "127.0.0.1", port, proxyPort, identity, ready: true }];
+      const groups = [{ trustDomain: mesh.authority.trustDomain, endpoints }];
+      control.service({ authority: "web.shop:80", kind: "KIND_SERVICE", groups });
+    },
     async proxy(serviceAccount, more = {}, by = control) {
       const { listen, ...options } = workload(serviceAccount, {}, by);
       const proxy = await startProxy(
