@@ -274,9 +274,8 @@ describe("mesh proxy among peers that misbehave", function () {
       await works();
       for (const socket of sockets) socket.destroy();
       await eventually(() => app.open < 100, 60_000);
-      ok(outbound.peakMb < 150, `outbound: ${outbound.peakMb} MB`);
-      // Beside what it has read of each answer it holds that encrypted, until its peer takes it.
-      ok(inbound.peakMb < 220, `inbound: ${inbound.peakMb} MB`);
+      ok(outbound.peakMb < 135, `outbound: ${outbound.peakMb} MB`);
+      ok(inbound.peakMb < 150, `inbound: ${inbound.peakMb} MB`);
     });
   });
 

@@ -4,6 +4,8 @@ import type { HandleBinding, WriteRequest } from "./handle-binding.ts";
 import { Outbox } from "./outbox.ts";
 
 export const READ_BYTES = 65_536;
+/** To this a read is made smaller, by halves, where whom it is for does not take as much. */
+export const LEAST_READ_BYTES = 16_384;
 const SCRATCH_BYTES = 81_920;
 const SLAB_BYTES = 4 * SCRATCH_BYTES;
 /** Views up to this length are made once and kept; for longer ones the copy costs more than the view. */
@@ -58,6 +60,7 @@ export class HandleIo {
   readonly clock: EventClock;
   readonly readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
   readonly readViews = new Views(this.readBuffer);
+  readonly #shortReads = new Map<number, Buffer>();
   /** Reused until libuv keeps it. */
   request: WriteRequest;
   scratch: Buffer;
@@ -93,6 +96,17 @@ export class HandleIo {
     }
     this.scratch = this.#slab.subarray(this.#slabUsed, this.#slabUsed + SCRATCH_BYTES);
     this.scratchViews = new Views(this.scratch);
+  }
+
+  /** The start of the read buffer, for a read of at most `bytes`. */
+  readBufferOf(bytes: number): Buffer {
+    if (bytes === READ_BYTES) return this.readBuffer;
+    let view = this.#shortReads.get(bytes);
+    if (view === undefined) {
+      view = this.readBuffer.subarray(0, bytes);
+      this.#shortReads.set(bytes, view);
+    }
+    return view;
   }
 
   takeBulk(): Buffer {

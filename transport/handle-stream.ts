@@ -4,7 +4,7 @@ import type { TLSSocket } from "node:tls";
 import { errorText } from "../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
 import { type SocketHandle, type StreamHandle, UV_EOF, type WriteRequest } from "./handle-binding.ts";
-import { type HandleIo, READ_BYTES } from "./handle-io.ts";
+import { type HandleIo, LEAST_READ_BYTES, READ_BYTES } from "./handle-io.ts";
 import { type Sender, SLOT_BYTES, type Slot } from "./outbox.ts";
 import { callbackError, closedError, overflowError, systemError } from "./stream-error.ts";
 
@@ -64,6 +64,8 @@ export class HandleStream implements ByteStream, Sender {
   readonly #tls: TlsOwner | undefined;
   readonly #onGone: (() => void) | undefined;
   #bulkQuiet = 0;
+  /** How much of the shared buffer the next read may fill. */
+  #readBytes = READ_BYTES;
   /** The bulk buffer of another stream that our write in flight reads from. */
   #borrowed: Buffer | undefined = undefined;
   #inFlightBytes = 0;
@@ -275,11 +277,20 @@ export class HandleStream implements ByteStream, Sender {
 
   #receivedShared(n: number): Buffer | undefined {
     this.#deliver(this.#io.readBuffer, n);
-    if (n < READ_BYTES || this.maxReadBytes <= READ_BYTES || this.closed || this.#tls !== undefined) return undefined;
-    // The kernel had more than fits: a bulk flow, which reads into a buffer of its own from now on.
-    this.#bulkQuiet = 0;
-    this.bulk = this.#io.takeBulk();
-    return this.bulk;
+    if (n < LEAST_READ_BYTES || this.closed || this.#tls !== undefined) return undefined;
+    if (this.maxReadBytes > READ_BYTES) {
+      if (n < this.#readBytes) return undefined;
+      // The kernel had more than fits: a bulk flow, which reads into a buffer of its own from now on.
+      this.#readBytes = READ_BYTES;
+      this.#bulkQuiet = 0;
+      this.bulk = this.#io.takeBulk();
+      return this.bulk;
+    }
+    // What is read for someone who does not take it lies here, of each stalled peer: for those it is read by less.
+    const before = this.#readBytes;
+    if (this.#paused) this.#readBytes = Math.max(LEAST_READ_BYTES, before >> 1);
+    else if (n === before) this.#readBytes = Math.min(READ_BYTES, before << 1);
+    return this.#readBytes === before ? undefined : this.#io.readBufferOf(this.#readBytes);
   }
 
   #receivedBulk(buffer: Buffer, n: number): Buffer | undefined {
