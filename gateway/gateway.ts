@@ -176,6 +176,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
         // Rises with each start; a peer's clock plays no part in it.
         epoch: BigInt(Math.trunc(clock.wallMs())),
         dial: grpcDialer(tls, clock),
+        onReplaced: () => writer.yieldTenure(),
         onPeers: (peers) => routes.setPeers(peers),
         leaderAnswers: () => leaderAnswers(state.gateways(), federationAuthority(advertise)),
       },
@@ -188,7 +189,8 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
       running.lead(leading).catch((error: unknown) => log.error("leadership not taken", { reason: errorText(error) }));
     };
     undo.push(async () => unlead());
-    const unlead = writer.onLeadership(lead);
+    // Streams to peers outlive the registry: nobody else can take them over while it is away.
+    const unlead = writer.onTenure(lead);
     writer.start(signal);
     return {
       federationPort: listener.port,

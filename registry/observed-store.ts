@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { AdministeredStore, Change, Fence, Mutation, Snapshot, StoreHealth, StoreStatus } from "./store.ts";
 
 /** A lease that this process holds, as far as it knows. */
-export interface HeldLease {
+interface HeldLease {
   readonly lease: string;
   readonly holder: string;
   readonly token: string;

@@ -3,7 +3,7 @@ import { revisionOf } from "./redis-revision.ts";
 import type { Change } from "./store.ts";
 
 /** An entry of the change stream as Redis gives it. */
-export type StreamEntry = [id: string, fields: string[]];
+type StreamEntry = [id: string, fields: string[]];
 
 export interface StreamChange {
   readonly id: string;

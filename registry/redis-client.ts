@@ -37,7 +37,7 @@ export interface RedisClient extends RegistryCommands {
   on(event: "error" | "node error", listener: (error: unknown) => void): unknown;
 }
 
-export interface ClientOptions {
+interface ClientOptions {
   readonly name: string;
   /** For one answer. */
   readonly commandTimeoutMs: number;

@@ -13,7 +13,7 @@ function infoFields(text: string): Map<string, string> {
 }
 
 /** What INFO says of a server. */
-export function parseNode(address: string, info: string): StoreNode {
+function parseNode(address: string, info: string): StoreNode {
   const fields = infoFields(info);
   const number = (name: string) => Number(fields.get(name) ?? 0);
   const offset = number("master_repl_offset");

@@ -22,7 +22,7 @@ export interface RedisCredentials {
   readonly timeoutMs?: number;
 }
 
-export interface RedisUrl {
+interface RedisUrl {
   readonly mode: RedisMode;
   readonly secure: boolean;
   readonly nodes: readonly RedisNode[];
@@ -30,14 +30,14 @@ export interface RedisUrl {
   readonly db: number;
 }
 
-export const URL_FORMS =
+const URL_FORMS =
   '"memory:", "redis://host:port", "redis+sentinel://host:port,host:port/master" or "redis+cluster://host:port,host:port"; "rediss" in place of "redis" for TLS';
 
 const SHAPE = /^(redis|rediss)(?:\+(sentinel|cluster))?:\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/;
 const MAX_NODES = 64;
 
 /** @throws MeshError USAGE; its message never repeats what may be a secret */
-export function registryUsage(text: string): MeshError {
+function registryUsage(text: string): MeshError {
   return new MeshError("USAGE", `Cannot open the registry: ${text}`);
 }
 
@@ -52,7 +52,7 @@ function parseNode(text: string, defaultPort: number): RedisNode {
 }
 
 /** @throws MeshError USAGE for what is none of URL_FORMS, and for a user or password in it */
-export function parseRedisUrl(url: string): RedisUrl {
+function parseRedisUrl(url: string): RedisUrl {
   const match = SHAPE.exec(url);
   if (match === null) throw registryUsage(`the URL is malformed. Give ${URL_FORMS}.`);
   const [, scheme, kind, authority = "", path = "", query = ""] = match;

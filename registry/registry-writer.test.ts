@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "../core/clock.ts";
-import { hasCode } from "../core/errors.ts";
+import { hasCode, MeshError } from "../core/errors.ts";
 import { silentLog } from "../core/log.ts";
 import { seededRandom } from "../core/random.ts";
 import { FaultyStore } from "../test/support/faulty-store.ts";
 import { RegistryWriter } from "./registry-writer.ts";
-import { STORE_LIMITS } from "./store.ts";
+import { type RegistryStore, STORE_LIMITS } from "./store.ts";
 
 function setUp() {
   const clock = new ManualClock();
@@ -259,5 +259,58 @@ describe("RegistryWriter", () => {
     await end();
     await rejected;
     await assert.rejects(writer.settled(), (error) => hasCode(error, "ABORTED"));
+  });
+
+  it("onTenure() outlasts the store's absence, and ends when the store says that another leads", async () => {
+    const clock = new ManualClock();
+    const store = new FaultyStore(clock);
+    let cut = false;
+    // One replica's way to the store, apart from that of the others.
+    const ours = new Proxy<RegistryStore>(store, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== "function") return value;
+        if (cut) return () => Promise.reject(new MeshError("REGISTRY_UNAVAILABLE", "Cannot reach the registry: cut."));
+        return value.bind(target);
+      },
+    });
+    const stop = new AbortController();
+    const shared = { lease: "gateway", ttlMs: 10_000, clock, random: () => 0.5, log: silentLog };
+    const writer = new RegistryWriter({ ...shared, store: ours, holder: "a" });
+    const told: string[] = [];
+    writer.onTenure((tenure) => told.push(`tenure ${tenure}`));
+    writer.onLeadership((leading) => told.push(`leading ${leading}`));
+    writer.start(stop.signal);
+    await clock.advance(100);
+    assert.deepEqual(told.splice(0), ["leading true", "tenure true"]);
+    store.down = true;
+    await clock.advance(600_000);
+    assert.deepEqual(told.splice(0), ["leading false"]);
+    store.down = false;
+    await clock.advance(10_000);
+    assert.deepEqual(told.splice(0), ["leading true"], "it never ceased to act");
+    cut = true;
+    await clock.advance(11_000);
+    assert.deepEqual(told.splice(0), ["leading false"]);
+    const other = await store.acquire("gateway", "b", 3_600_000);
+    assert.ok(other);
+    cut = false;
+    await clock.advance(10_000);
+    assert.deepEqual(told.splice(0), ["tenure false"]);
+    await store.release(other);
+    await clock.advance(10_000);
+    assert.deepEqual(told.splice(0), ["leading true", "tenure true"]);
+    writer.yieldTenure();
+    assert.deepEqual(told.splice(0), [], "who holds the lease does not yield");
+    store.down = true;
+    await clock.advance(11_000);
+    writer.yieldTenure();
+    assert.deepEqual(told.splice(0), ["leading false", "tenure false"]);
+    store.down = false;
+    await clock.advance(10_000);
+    assert.deepEqual(told.splice(0), ["leading true", "tenure true"]);
+    stop.abort();
+    await writer.ended;
+    assert.deepEqual(told.splice(0), ["leading false", "tenure false"]);
   });
 });

@@ -43,6 +43,8 @@ export class RegistryWriter {
   readonly #ttlMs: number;
   readonly #desired = new DesiredState();
   readonly #listeners = new Set<(leading: boolean) => void>();
+  readonly #tenureListeners = new Set<(tenure: boolean) => void>();
+  #tenure = false;
   #term: Term | undefined;
   #wakes: (() => void)[] = [];
   #wakeDue = false;
@@ -75,6 +77,21 @@ export class RegistryWriter {
   onLeadership(listener: (leading: boolean) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Calls `listener` when this process becomes the one that acts, and when it is that no longer: as `onLeadership`, but
+   * a leader that only cannot reach the store stays the one that acts until the store says that another leads. For work
+   * that must not stop with the store, and which two may do for a moment. Returns what removes it.
+   */
+  onTenure(listener: (tenure: boolean) => void): () => void {
+    this.#tenureListeners.add(listener);
+    return () => this.#tenureListeners.delete(listener);
+  }
+
+  /** Another acts, as is known from elsewhere: unless it holds the lease, this process acts no longer. */
+  yieldTenure(): void {
+    if (!this.leading) this.#setTenure(false);
   }
 
   /** @throws MeshError LIMIT_EXCEEDED for what no store takes */
@@ -114,6 +131,7 @@ export class RegistryWriter {
       try {
         const fence = await store.acquire(lease, holder, this.#ttlMs);
         if (fence === undefined) {
+          this.#setTenure(false);
           this.#report("standby");
           attempt = 0;
           await sleep(clock, (this.#ttlMs / 3) * (1 - 0.2 * random()), signal);
@@ -130,6 +148,7 @@ export class RegistryWriter {
         await sleep(clock, backoffMs(attempt++, RECONNECT, random), signal).catch(() => {});
       }
     }
+    this.#setTenure(false);
     this.#over = true;
     for (const { reject } of this.#waiters.splice(0))
       reject(new MeshError("ABORTED", "Cannot settle: the writer ended."));
@@ -151,13 +170,15 @@ export class RegistryWriter {
       this.#wakeNow();
       const reason = signal.aborted ? "ended" : errorText(over.signal.reason);
       log.info("registry leadership lost", { lease, holder, reason });
-      this.#tell(false);
+      this.#tell(this.#listeners, false);
+      if (signal.aborted) this.#setTenure(false);
     };
     over.signal.addEventListener("abort", onOver, { once: true });
     this.#term = term;
     this.#report("works");
     log.info("registry leadership gained", { lease, holder });
-    this.#tell(true);
+    this.#tell(this.#listeners, true);
+    this.#setTenure(true);
     await Promise.all([this.#renew(term, untilMs), this.#flush(term), this.#observe(term)]);
     // A successor need not wait for the TTL. Harmless where the lease is another's already.
     await store.release(fence).catch(() => {});
@@ -290,10 +311,16 @@ export class RegistryWriter {
     else log.warn("registry writer waits", { lease, holder, code: next, reason: errorText(state) });
   }
 
-  #tell(leading: boolean): void {
-    for (const listener of this.#listeners) {
+  #setTenure(tenure: boolean): void {
+    if (tenure === this.#tenure) return;
+    this.#tenure = tenure;
+    this.#tell(this.#tenureListeners, tenure);
+  }
+
+  #tell(listeners: ReadonlySet<(state: boolean) => void>, state: boolean): void {
+    for (const listener of listeners) {
       try {
-        listener(leading);
+        listener(state);
       } catch (error) {
         this.#options.log.error("registry listener failed", { reason: errorText(error) });
       }

@@ -48,6 +48,8 @@ export interface LinkRunnerDeps {
   /** Whom this gateway believes; who is not in it is not dialled. */
   readonly trust: TrustStore;
   readonly dial: DialSync;
+  /** The peer has a stream of another replica of ours in place of this one. */
+  readonly onReplaced?: () => void;
   readonly ownBundle: () => TrustBundle;
   /** Of this cluster, as peers are told. */
   readonly gateways: () => readonly GatewayAddress[];
@@ -417,6 +419,7 @@ export class LinkRunner {
 
   async #onEnd(end: SessionEnd, greeted: boolean): Promise<void> {
     this.#reason = endText(end);
+    if (end.by === "peer" && end.reason === "replaced") this.#deps.onReplaced?.();
     if (end.by === "peer" && end.reason === "unlinked" && greeted) await this.#unlinkedByPeer();
     // The handshake succeeded, else its failure would be the reason: the peer looked at our certificate and left.
     const closed =

@@ -286,6 +286,11 @@ export class SyncSession {
   }
 
   #enqueue(work: Work): void {
+    if ("digest" in work) {
+      // Only the latest counts; while the registry is away they would pile up behind an update that waits for it.
+      const earlier = this.#work.findIndex((waiting) => "digest" in waiting);
+      if (earlier !== -1) this.#work.splice(earlier, 1);
+    }
     // A peer that keeps to its window never has more than this waiting.
     if (this.#work.length > LIMITS.window + 2) throw this.#violation("it sends updates without waiting for answers");
     this.#work.push(work);

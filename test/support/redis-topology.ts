@@ -6,7 +6,7 @@ import { Redis } from "ioredis";
 import { eventually } from "./eventually.ts";
 import { freePort, RedisServer, type RedisServerOptions, writeCertificates } from "./redis-server.ts";
 
-export interface TopologyOptions {
+interface TopologyOptions {
   /** TLS with client certificates everywhere, and this password: of user `admin`, and of the Sentinels. */
   readonly secret?: string;
   /** ACL rules by user, besides `admin`. */
