@@ -278,6 +278,12 @@ describe("a proxied request", () => {
     assert.deepEqual([post.status, post.headers["x-causeway-error"], seen.length], [502, "PROXY_RESET", 1]);
   });
 
+  it("says of a GET that was lost each time what happened to it, not that nobody is there", async () => {
+    await scripted("lost.shop:80", (socket) => void socket.destroy());
+    const { status, headers } = await ask(client.outboundPort, "lost.shop");
+    assert.deepEqual([status, headers["x-causeway-error"]], [502, "PROXY_RESET"]);
+  });
+
   it("cuts the client's answer short when the app's is cut short", async () => {
     await scripted(
       "cut.shop:80",

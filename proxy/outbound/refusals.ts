@@ -21,8 +21,6 @@ export function overloaded(authority: string): Refusal {
 /** Why the last try came to nothing. */
 interface LastTry {
   readonly dialError: MeshError | undefined;
-  /** Code of the answer that was turned down. */
-  readonly refusal: string | undefined;
   readonly service: Service | undefined;
 }
 
@@ -48,11 +46,7 @@ export function refusalFor(authority: string, failure: TryFailure | undefined, s
     case "malformed":
       return to(502, "PROXY_BAD_RESPONSE", "the answer breaks HTTP's framing rules.");
     case "refused":
-      return to(
-        502,
-        state.refusal === "PROXY_RESET" ? "PROXY_RESET" : "PROXY_CONNECT_FAILED",
-        "its proxy cannot reach the app.",
-      );
+      return to(503, "PROXY_CONNECT_FAILED", "its proxy cannot reach the app.");
     default:
       return failure satisfies never;
   }

@@ -27,6 +27,13 @@ import type { Terms, TryState } from "./try-state.ts";
 const QUEUE_MS = 3_000;
 const MAX_RETRIES_LEFT = 9;
 
+/** As which a failure is told where nobody is left to try: undefined for an app's answer that was turned down. */
+function failureOf(failure: TryFailure, refusal: string | undefined): TryFailure | undefined {
+  if (failure !== "refused") return failure;
+  if (refusal === undefined) return undefined;
+  return refusal === "PROXY_RESET" ? "reset" : failure;
+}
+
 /** The tries of requests of one protocol. Per request: `begin`, `dispatch`, then what came of each try, `finished`. */
 export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
   readonly #deps: DialDeps;
@@ -51,6 +58,7 @@ export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
     state.attempts = 0;
     state.pauses = 0;
     state.refusal = undefined;
+    state.failure = undefined;
     state.dialError = undefined;
     state.answering = false;
     state.paid = false;
@@ -295,6 +303,7 @@ export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
   #tryFailed(request: R, failure: TryFailure, blamed: boolean, late = false): void {
     const { state } = request;
     const { service, paid } = state;
+    state.failure = failureOf(failure, state.refusal);
     const verdict = paid ? "free" : this.#verdict(request, failure);
     this.#deadlines.disarmTry(state);
     const endpoint = this.#settle(state);
@@ -354,21 +363,15 @@ export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
       });
       return;
     }
-    if (failure === undefined && state.dialError === undefined) this.#countUntried(state.service);
+    if (state.failure === undefined) this.#countUntried(state.service);
     this.#deps.log.debug("outbound.gave.up", {
       authority: state.service?.authority,
-      failure,
+      failure: state.failure,
       attempts: state.attempts,
       tried: state.tried.map(({ spec }) => spec.id),
       groups: state.service?.describe(),
     });
-    request.fail(
-      refusalFor(
-        state.service?.authority ?? "",
-        failure ?? (state.dialError === undefined ? undefined : "connect"),
-        state,
-      ),
-    );
+    request.fail(refusalFor(state.service?.authority ?? "", state.failure, state));
   }
 
   /** Nothing could be tried: by what is in the way. */

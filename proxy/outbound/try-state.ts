@@ -3,6 +3,7 @@ import type { WheelTimer } from "../../transport/timer-wheel.ts";
 import type { CancelConnect } from "../../transport/transport.ts";
 import type { Endpoint } from "../balance/endpoint.ts";
 import type { Service } from "../balance/service.ts";
+import type { TryFailure } from "../http1/client-connection.ts";
 import { DEFAULT_RETRY, NO_TIMEOUTS, type RetryPolicy, type Timeouts } from "../resilience/request-policy.ts";
 
 /** What holds for a request: its rule's terms, or its service's. */
@@ -69,6 +70,8 @@ export class TryState {
   deadlineAtMs = Number.POSITIVE_INFINITY;
   /** Made when first needed: most requests have no deadline. */
   timers: RequestTimers | undefined = undefined;
+  /** What came of the last try. */
+  failure: TryFailure | undefined = undefined;
   /** Why the last dial failed. */
   dialError: MeshError | undefined = undefined;
   /** Of its metrics. */

@@ -59,7 +59,6 @@ function openOpaque(deps: OutboundDeps, connection: ServedRequest<OutboundState>
       if (endpoint !== undefined) state.row = endpoint.row;
       const refusal = refusalFor(service.authority, error === undefined ? undefined : "connect", {
         dialError: error,
-        refusal: undefined,
         service,
       });
       const text = refusalText(refusal, false, true);
