@@ -1,8 +1,8 @@
-import type { MuxPool } from "../../transport/mux/mux-pool.ts";
 import type { ConnectionPool } from "../http1/connection-pool.ts";
 import type { Http2Pool } from "../http2/http2-pool.ts";
 import type { Breaker } from "../resilience/breaker.ts";
 import type { Failback } from "./failback.ts";
+import type { MuxPaths } from "./mux-paths.ts";
 import type { Load } from "./peak-ewma.ts";
 
 /** Where a cluster's gateway is dialled; one for all services, so that what it does to one is known to all. */
@@ -43,7 +43,7 @@ export interface Endpoint {
   readonly breaker: Breaker;
   readonly pool: ConnectionPool;
   /** What carries the connections of `pool` to its proxy; undefined where they go on their own. Closed by the pool. */
-  readonly mux: MuxPool<Blame> | undefined;
+  readonly mux: MuxPaths | undefined;
   readonly http2: Http2Pool;
   /** Row of its metrics. */
   readonly row: number;

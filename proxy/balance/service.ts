@@ -1,7 +1,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { LinkHealth } from "../../core/link.ts";
 import type { Random } from "../../core/random.ts";
-import { admits } from "../resilience/breaker.ts";
+import { admits, believe } from "../resilience/breaker.ts";
 import { DEFAULT_RETRY, NO_TIMEOUTS, type RetryPolicy, type Timeouts } from "../resilience/request-policy.ts";
 import { createRetryBudget, type RetryBudget } from "../resilience/retry-budget.ts";
 import { type RouteSpec, RouteTable } from "../route/route-table.ts";
@@ -158,7 +158,12 @@ export class Service {
       group.weight = groupSpec.weight ?? 0;
       group.counts = groupSpec.counts;
       const settled = group.endpoints.length > 0;
+      const gatewaysBefore = group.gateways;
       group.gateways = groupSpec.gateways.map(({ host, port }) => this.#deps.gateway(host, port));
+      for (const gateway of group.gateways) {
+        // Its cluster names it again: it lives.
+        if (!gatewaysBefore.includes(gateway)) believe(gateway.breaker, nowMs);
+      }
       const readiness = new Map<Endpoint, boolean>();
       for (const endpointSpec of groupSpec.endpoints) {
         const key = `${cluster}\0${keyOf(endpointSpec)}`;
@@ -178,6 +183,7 @@ export class Service {
       const near = spec.preferZone && zone !== "" ? group.ready.filter(local) : [];
       group.near = near.length < group.ready.length ? near : [];
       group.nearTotal = group.endpoints.filter(local).length;
+      for (const { mux } of group.endpoints) mux?.keep(group.gateways);
       // What is lost between two requests comes back little by little as well.
       if (spec.federated) this.#cap(group, nowMs);
       return group;
@@ -388,12 +394,37 @@ export class Service {
     return this.#groups.some(({ ready }) => ready.some((each) => each !== endpoint && !tried.includes(each)));
   }
 
-  /** The gateway by which to reach an endpoint of `group`; undefined where it has none. */
-  gateway(group: Group): GatewayTarget | undefined {
+  /**
+   * The gateway by which to reach `endpoint`; undefined where its group has none. While one works, those that failed
+   * are not for requests: see `gatewaysToProbe`.
+   */
+  gateway({ group, mux }: Endpoint): GatewayTarget | undefined {
     const { clock, random } = this.#deps;
     const nowMs = clock.nowMs();
+    if (mux !== undefined) {
+      const working = group.gateways.filter(({ breaker }) => breaker.state === "closed");
+      if (working.length > 0) return mux.leastUsed(working, random);
+    }
     const admitted = group.gateways.filter((gateway) => admits(gateway.breaker, nowMs));
     return twoChoices(admitted.length > 0 ? admitted : group.gateways, nowMs, random);
+  }
+
+  /** Gateways of `group` that failed and may work again, where requests have another one. */
+  gatewaysToProbe({ gateways }: Group): readonly GatewayTarget[] {
+    if (gateways.every(({ breaker }) => breaker.state === "closed")) return [];
+    if (!gateways.some(({ breaker }) => breaker.state === "closed")) return [];
+    const nowMs = this.#deps.clock.nowMs();
+    return gateways.filter(({ breaker }) => breaker.state !== "closed" && admits(breaker, nowMs));
+  }
+
+  /** Has gateways that work again take their part of what goes to other clusters. */
+  rebalance(): void {
+    const nowMs = this.#deps.clock.nowMs();
+    for (const { gateways, endpoints } of this.#groups) {
+      if (gateways.length < 2) continue;
+      const admitted = gateways.filter(({ breaker }) => admits(breaker, nowMs));
+      for (const { mux } of endpoints) mux?.rebalance(admitted, nowMs);
+    }
   }
 }
 

@@ -4,6 +4,7 @@ import { parseIdentity, parseTrustDomain } from "../../core/identity.ts";
 import type { Log } from "../../core/log.ts";
 import type { Random } from "../../core/random.ts";
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
+import type { DialMux } from "../../transport/mux/mux-pool.ts";
 import { createPair } from "../../transport/pair-stream.ts";
 import type { CancelConnect, Transport } from "../../transport/transport.ts";
 import type { Blame, Endpoint, GatewayTarget } from "../balance/endpoint.ts";
@@ -60,14 +61,23 @@ export function dial(
   }
   const neighbour = routeName === "" ? deps.hops?.find(address, proxyPort) : undefined;
   if (neighbour !== undefined) return hop(deps, neighbour, endpoint, protocol, onConnect, onFailure);
-  if (protocol === HTTP1 && endpoint.mux?.mayOpen === true) {
-    return endpoint.mux.open(
-      (onMade, onUnmade) => dialProxy(deps, service, endpoint, MUX_HTTP1, onMade, onUnmade),
-      onConnect,
-      onFailure,
-    );
+  const gateway = routeName === "" ? undefined : service.gateway(endpoint);
+  if (routeName !== "" && gateway === undefined) {
+    const none = new Error("no gateway of the cluster is known");
+    const error = asMeshError(none, "PROXY_CONNECT_FAILED", "connect");
+    return deps.clock.after(0, () => onFailure(error, "gateway"));
   }
-  return dialProxy(deps, service, endpoint, protocol, (stream) => begun(stream, onConnect), onFailure);
+  const { mux } = endpoint;
+  if (mux === undefined)
+    return dialProxy(deps, endpoint, gateway, protocol, (stream) => begun(stream, onConnect), onFailure);
+  const through =
+    (to: GatewayTarget | undefined): DialMux<Blame> =>
+    (onMade, onUnmade) =>
+      dialProxy(deps, endpoint, to, MUX_HTTP1, onMade, onUnmade);
+  if (gateway !== undefined) for (const due of service.gatewaysToProbe(endpoint.group)) mux.probe(due, through(due));
+  const path = mux.to(gateway);
+  if (protocol === HTTP1 && path.mayOpen) return path.open(through(gateway), onConnect, onFailure);
+  return dialProxy(deps, endpoint, gateway, protocol, (stream) => begun(stream, onConnect), onFailure);
 }
 
 const HOP_ADDRESSES = [
@@ -112,23 +122,14 @@ function hop(
 
 function dialProxy(
   deps: DialDeps,
-  service: Service,
   endpoint: Endpoint,
+  gateway: GatewayTarget | undefined,
   protocol: PrefaceProtocol,
   onConnect: (stream: ByteStream) => ByteStreamUser,
   onFailure: (error: MeshError, blame: Blame) => void,
 ): CancelConnect {
   const { transport, tls, handshakeMs } = deps;
   const { address, port, proxyPort, identity, routeName } = endpoint.spec;
-  const gateway = routeName === "" ? undefined : service.gateway(endpoint.group);
-  if (routeName !== "" && gateway === undefined) {
-    const error = asMeshError(
-      new Error("no gateway of the cluster takes connections"),
-      "PROXY_CONNECT_FAILED",
-      "connect",
-    );
-    return deps.clock.after(0, () => onFailure(error, "gateway"));
-  }
   const sinceMs = deps.clock.nowMs();
   const report = gateway === undefined ? undefined : watchGateway(deps, gateway);
   try {

@@ -1,8 +1,9 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Random } from "../../core/random.ts";
-import type { MuxContext } from "../../transport/mux/mux-context.ts";
+import type { MuxContext, MuxEnd } from "../../transport/mux/mux-context.ts";
 import { MuxPool } from "../../transport/mux/mux-pool.ts";
 import type { Blame, Endpoint, EndpointSpec, GatewayTarget, Group } from "../balance/endpoint.ts";
+import { MuxPaths } from "../balance/mux-paths.ts";
 import { createLoad } from "../balance/peak-ewma.ts";
 import { type LinkTable, Service, type ServiceDeps, type ServiceSpec } from "../balance/service.ts";
 import { ConnectionPool } from "../http1/connection-pool.ts";
@@ -63,7 +64,7 @@ export class ServiceTable {
       links: () => this.#links,
       gateway: (host, port) => this.#gateway(host, port),
       endpoint: (spec: EndpointSpec, group: Group, authority: string): Endpoint => {
-        const mux = this.#muxPool(spec, () => pool.maxAgeMs);
+        const mux = this.#muxPaths(spec, () => pool.maxAgeMs);
         const pool = new ConnectionPool(clock, random, mux);
         return {
           spec,
@@ -210,6 +211,7 @@ export class ServiceTable {
         }
       }
     }
+    for (const service of this.services()) service.rebalance();
     const used = new Set([...this.services()].flatMap((service) => service.groups.flatMap((group) => group.gateways)));
     for (const [key, gateway] of this.#gateways) if (!used.has(gateway)) this.#gateways.delete(key);
   }
@@ -247,10 +249,11 @@ export class ServiceTable {
     entry.service?.close();
   }
 
-  #muxPool({ proxyPort, routeName }: EndpointSpec, maxAgeMs: () => number): MuxPool<Blame> | undefined {
+  #muxPaths({ proxyPort, routeName }: EndpointSpec, maxAgeMs: () => number): MuxPaths | undefined {
     const { mux, metrics, random } = this.#options;
     if (mux === undefined || (proxyPort === 0 && routeName === "")) return undefined;
-    return new MuxPool<Blame>(mux, { maxAgeMs, random, onChange: (ended) => countMux(metrics, "outbound", ended) });
+    const onChange = (ended?: MuxEnd) => countMux(metrics, "outbound", ended);
+    return new MuxPaths(() => new MuxPool<Blame>(mux, { maxAgeMs, random, onChange }));
   }
 
   #gateway(host: string, port: number): GatewayTarget {

@@ -297,7 +297,8 @@ export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
 
   /** A try failed before any byte of an answer was passed on: the request is sent again, or fails. */
   failed(request: R, failure: TryFailure): void {
-    this.#tryFailed(request, failure, failure !== "abandoned" && failure !== "untaken");
+    const blamed = failure !== "abandoned" && failure !== "untaken" && !isMaybeGateway(request.state.endpoint, failure);
+    this.#tryFailed(request, failure, blamed);
   }
 
   #tryFailed(request: R, failure: TryFailure, blamed: boolean, late = false): void {
@@ -395,4 +396,9 @@ export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
   trusted(request: R): boolean {
     return request.state.endpoint !== undefined && request.state.endpoint.spec.identity !== "";
   }
+}
+
+/** A connection that was cut where others lead there too: the next dial shows whether the endpoint or a gateway is gone. */
+function isMaybeGateway(endpoint: Endpoint | undefined, failure: TryFailure): boolean {
+  return failure === "reset" && endpoint !== undefined && endpoint.group.gateways.length > 1;
 }

@@ -55,6 +55,16 @@ export class MuxPool<B> {
     return this.#connections.length;
   }
 
+  /** Streams that are open, or wait to be. */
+  get streams(): number {
+    return this.#connections.reduce((sum, { streams }) => sum + streams, this.#waiting.size);
+  }
+
+  /** Makes a connection for later where there is none. */
+  warm(dial: DialMux<B>): void {
+    if (!this.#closed && this.#dialing === undefined && this.#choose() === undefined) this.#dial(dial);
+  }
+
   /** Whether a stream may be had: now, or after a dial. False: make a connection of another kind. */
   get mayOpen(): boolean {
     if (this.#closed) return false;
