@@ -1,7 +1,6 @@
 // One request: the stream it came on, the stream it goes out on, and what is held so that it can be sent again.
 import type { TryFailure } from "../http1/client-connection.ts";
 import type { Refusal } from "../http1/engine.ts";
-import { put } from "../http1/head-writer.ts";
 import { isFailure } from "../observe/responses.ts";
 import type { Http2ClientConnection } from "./client-connection.ts";
 import type { Http2Engine } from "./engine.ts";
@@ -14,6 +13,7 @@ import {
   grpcStatusOfReset,
 } from "./grpc-status.ts";
 import type { HeldRequest, ServedStream, StreamHandler } from "./handler.ts";
+import { HeldBody } from "./held-body.ts";
 import type { Field } from "./hpack/field.ts";
 import {
   createAnswerInfo,
@@ -30,7 +30,6 @@ import { grpcCutFields, grpcLostFields, grpcRefusalFields, refusalBody, refusalF
 import { Stream, type StreamUser } from "./stream.ts";
 
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"]);
-const NOTHING = Buffer.alloc(0);
 
 // Parsing is synchronous, so that one record of each kind serves all.
 const REQUEST = createRequestInfo();
@@ -67,15 +66,13 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
   #judgeAtEnd = false;
   /** Code of the reset that ended the last try; -1: none. */
   #resetCode = -1;
-  /** What came of the body, to be sent or sent again. */
-  #held: Buffer = NOTHING;
-  #heldLength = 0;
-  #heldTrailers: Field[] | undefined = undefined;
+  readonly #body: HeldBody;
 
   constructor(engine: Http2Engine, handler: StreamHandler<S>, exchanges: { give(exchange: Exchange<S>): void }) {
     this.#engine = engine;
     this.#handler = handler;
     this.#exchanges = exchanges;
+    this.#body = new HeldBody(engine.base.held);
     this.state = handler.createState();
     this.down.other = this.up;
     this.up.other = this.down;
@@ -94,8 +91,7 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
   }
 
   held(): HeldRequest {
-    const body = Buffer.from(this.#held.subarray(0, this.#heldLength));
-    return { fields: this.fields.slice(), body, trailers: this.#heldTrailers };
+    return { fields: this.fields.slice(), body: this.#body.copy(), trailers: this.#body.trailers };
   }
 
   // --- the request
@@ -182,12 +178,10 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
     this.#phase = "sent";
     connection.open(up);
     const done = down.receivedEnd;
-    const bodyless = this.#heldLength === 0 && this.#heldTrailers === undefined;
-    connection.sendHeaders(up, this.fields, done && bodyless);
-    if (this.#heldLength > 0) {
-      connection.sendData(up, this.#held, 0, this.#heldLength, done && this.#heldTrailers === undefined);
-    }
-    if (this.#heldTrailers !== undefined) connection.sendHeaders(up, this.#heldTrailers, true);
+    const { bytes, length, trailers, empty } = this.#body;
+    connection.sendHeaders(up, this.fields, done && empty);
+    if (length > 0) connection.sendData(up, bytes, 0, length, done && trailers === undefined);
+    if (trailers !== undefined) connection.sendHeaders(up, trailers, true);
   }
 
   #later(connection: Http2ClientConnection): () => void {
@@ -204,11 +198,12 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
       case "routing":
       case "dispatch":
         // No window is given back for it, so that the first one bounds what is held.
-        this.#hold(b, start, end);
+        this.#body.add(b, start, end);
         return;
       case "sent":
         if (this.replayable) {
-          if (this.#heldLength + end - start <= this.#engine.base.limits.maxHeldBytes) this.#hold(b, start, end);
+          const { maxHeldBytes } = this.#engine.base.limits;
+          if (this.#body.length + end - start <= maxHeldBytes) this.#body.add(b, start, end);
           else this.#release();
         }
         break;
@@ -223,26 +218,10 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
     else this.down.connection?.credit(this.down, end - start);
   }
 
-  #hold(b: Buffer, start: number, end: number): void {
-    if (end === start) return;
-    const need = this.#heldLength + end - start;
-    if (need > this.#held.length) {
-      const { held } = this.#engine.base;
-      const grown = held.take(this.#held.length === 0 ? need : Math.max(need, 2 * this.#held.length));
-      this.#held.copy(grown, 0, 0, this.#heldLength);
-      if (this.#held.length > 0) held.give(this.#held);
-      this.#held = grown;
-    }
-    this.#heldLength = put(this.#held, this.#heldLength, b, start, end);
-  }
-
   /** It will not be sent again. */
   #release(): void {
     this.replayable = false;
-    if (this.#held.length > 0) this.#engine.base.held.give(this.#held);
-    this.#held = NOTHING;
-    this.#heldLength = 0;
-    this.#heldTrailers = undefined;
+    this.#body.release();
   }
 
   #takeTrailers(fields: Field[], end: boolean): void {
@@ -253,7 +232,7 @@ export class Exchange<S> implements StreamUser, ServedStream<S> {
     }
     dropOurs(fields);
     if (this.#phase === "routing" || this.#phase === "dispatch" || this.replayable) {
-      this.#heldTrailers = fields.slice();
+      this.#body.trailers = fields.slice();
     }
     if (up.open) up.connection?.sendHeaders(up, fields, true);
   }

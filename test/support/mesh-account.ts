@@ -1,10 +1,19 @@
 // What a local mesh looks like from all sides, for the message of a test that waited in vain.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { ClusterLayout } from "../../clusters/layout.ts";
 import { systemClock } from "../../core/clock.ts";
 import { PORTS } from "../../core/defaults.ts";
 import { openStore } from "../../registry/open-store.ts";
-import type { LocalMesh } from "./local-mesh.ts";
+import type { CommandResult } from "./commands.ts";
+
+/** What is asked of a local mesh. */
+interface WatchedMesh {
+  readonly clusters: readonly string[];
+  layout(cluster: string): ClusterLayout;
+  kubectlResult(cluster: string, ...args: string[]): Promise<CommandResult>;
+  podAddress(cluster: string, pod: string): Promise<string>;
+}
 
 /** Of one value of the registry. */
 const VALUE_LENGTH = 600;
@@ -13,7 +22,10 @@ const LINE_LENGTH = 400;
 const METRICS = /breaker|untried|balancer_endpoints|mux_connections|relay_|^response_total/;
 
 /** Links, pods, slices, registry, the proxies of `pods` by cluster, and the ends of the logs. Never rejects. */
-export async function meshAccount(mesh: LocalMesh, pods: Readonly<Record<string, readonly string[]>>): Promise<string> {
+export async function meshAccount(
+  mesh: WatchedMesh,
+  pods: Readonly<Record<string, readonly string[]>>,
+): Promise<string> {
   const sections: [title: string, text: Promise<string>][] = [];
   for (const cluster of mesh.clusters) {
     sections.push(
@@ -34,12 +46,12 @@ export async function meshAccount(mesh: LocalMesh, pods: Readonly<Record<string,
   return (await Promise.all(texts)).join("\n");
 }
 
-async function kubectl(mesh: LocalMesh, cluster: string, args: string): Promise<string> {
+async function kubectl(mesh: WatchedMesh, cluster: string, args: string): Promise<string> {
   const { stdout, stderr } = await mesh.kubectlResult(cluster, ...args.split(" "));
   return stdout + stderr;
 }
 
-async function registryText(mesh: LocalMesh, cluster: string): Promise<string> {
+async function registryText(mesh: WatchedMesh, cluster: string): Promise<string> {
   const { redis, redisDirectory } = mesh.layout(cluster);
   const store = await openStore(`redis://${redis.host}:${redis.port}`, {
     cluster,
@@ -68,13 +80,13 @@ async function metricsText(host: string): Promise<string> {
   return lines.filter((line) => METRICS.test(line)).join("\n");
 }
 
-async function proxyText(mesh: LocalMesh, cluster: string, pod: string): Promise<string> {
+async function proxyText(mesh: WatchedMesh, cluster: string, pod: string): Promise<string> {
   const host = await mesh.podAddress(cluster, pod);
   return `${await page(host, "/config")}\n${await metricsText(host)}`;
 }
 
 /** What the processes said last; of the noisy ones only what is at least a warning. */
-function logsText(mesh: LocalMesh, cluster: string): string {
+function logsText(mesh: WatchedMesh, cluster: string): string {
   const { logDirectory, runDirectory } = mesh.layout(cluster);
   const files = [logDirectory, runDirectory].flatMap((directory) =>
     readdirSync(directory)
