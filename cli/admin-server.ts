@@ -1,4 +1,5 @@
 import { createServer } from "node:http";
+import type { Socket } from "node:net";
 import { asMeshError, MeshError } from "../core/errors.ts";
 import type { RegistryAccess } from "./registry/access.ts";
 
@@ -19,6 +20,18 @@ export interface AdminOptions {
 export interface AdminServer {
   readonly port: number;
   close(): Promise<void>;
+}
+
+const NOT_LOCAL = {
+  code: "REGISTRY_DENIED",
+  message:
+    "Cannot clear the registry: only its own machine or pod may ask for it. Use kubectl port-forward or --registry.",
+};
+
+/** Whether a connection comes from the machine, or the pod, that it goes to. */
+function isLocal({ remoteAddress = "", localAddress }: Socket): boolean {
+  const from = remoteAddress.replace(/^::ffff:/, "");
+  return from.startsWith("127.") || from === "::1" || remoteAddress === localAddress;
 }
 
 /** `/live /ready /metrics /config /registry` and `POST /drain` of `mesh serve`. @throws MeshError PORT_IN_USE */
@@ -59,7 +72,11 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
         case "GET /registry/entries":
           return registry === undefined ? answer(404, "no registry here\n") : answerLater(registry.dump());
         case "POST /registry/clear":
-          return registry === undefined ? answer(404, "no registry here\n") : answerLater(registry.clear());
+          if (registry === undefined) return answer(404, "no registry here\n");
+          if (!isLocal(request.socket)) {
+            return answer(403, `${JSON.stringify({ error: NOT_LOCAL })}\n`, "application/json");
+          }
+          return answerLater(registry.clear());
         case "POST /drain":
           options.drain();
           return answer(202, "draining\n");

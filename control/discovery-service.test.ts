@@ -142,7 +142,7 @@ describe("DiscoveryService", () => {
     writer.set(stateKey(PEER_LINKS, "east"), PEER_LINKS.encode(link));
     await new Promise<void>((resolve) => call.once("got", resolve));
     assert.deepEqual(call.got.slice(before), [
-      { links: { links: [{ cluster: "east", health: "HEALTH_DEAD", ramp: 1 }] } },
+      { links: { links: [{ cluster: "east", health: "HEALTH_DEAD", ramp: 1, drained: 0, stale: false }] } },
     ]);
     abort.abort();
   });
