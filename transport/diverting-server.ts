@@ -50,7 +50,7 @@ function look(
     if (verdict === undefined) return;
     told = true;
     socket.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onError);
-    wheel.disarm(timer);
+    wheel.drop(timer);
     socket.pause();
     if (verdict === "other") {
       adoptPlain(socket, (stream) => diversion.onStream(stream, first, ended));
@@ -70,7 +70,7 @@ function look(
     judge(false, false);
   };
   const onEnd = () => judge(true, true);
-  const onClose = () => wheel.disarm(timer);
+  const onClose = () => wheel.drop(timer);
   const onError = () => socket.destroy();
   socket.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onError);
   wheel.arm(timer, diversion.timeoutMs);

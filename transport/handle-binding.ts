@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 export interface StreamHandle {
   onread: ((this: StreamHandle) => Buffer | undefined) | undefined;
   /** Ours: whose handle it is. */
-  stream?: { received(): Buffer | undefined };
+  stream?: { received(): Buffer | undefined; gone(): void };
   readStart(): number;
   readStop(): number;
   /** Every read lands in `buffer`, until `onread` returns another. */
@@ -12,7 +12,7 @@ export interface StreamHandle {
   /** Tries to write at once; `streamState[lastWriteWasAsync]` tells whether libuv keeps request and view. */
   writeBuffer(request: WriteRequest, view: Buffer): number;
   shutdown(request: ShutdownRequest): number;
-  close(done?: () => void): void;
+  close(done?: (this: StreamHandle) => void): void;
   /** Of the file; negative where there is none. */
   readonly fd?: number;
 }
@@ -33,7 +33,7 @@ export interface SocketHandle extends StreamHandle {
   getpeername(out: AddressOut): number;
   setNoDelay(on: boolean): number;
   /** Closes with RST. */
-  reset(done?: () => void): number;
+  reset(done?: (this: StreamHandle) => void): number;
 }
 
 export interface PipeHandle extends StreamHandle {
@@ -51,11 +51,15 @@ export interface WriteRequest {
 }
 
 export interface ShutdownRequest {
-  oncomplete: ((status: number) => void) | undefined;
+  oncomplete: ((this: ShutdownRequest, status: number) => void) | undefined;
+  /** Ours. */
+  stream?: { shutDown(): void };
 }
 
 export interface ConnectRequest {
-  oncomplete: ((status: number) => void) | undefined;
+  oncomplete: ((this: ConnectRequest, status: number) => void) | undefined;
+  /** Ours. */
+  dial?: { connected(status: number): void };
 }
 
 interface TcpBinding {

@@ -8,43 +8,43 @@ export const READ_BYTES = 65_536;
 export const LEAST_READ_BYTES = 16_384;
 const SCRATCH_BYTES = 81_920;
 const SLAB_BYTES = 4 * SCRATCH_BYTES;
-/** Views up to this length are made once and kept; for longer ones the copy costs more than the view. */
-const CACHED_VIEW_BYTES = 8_192;
 const BULK_BYTES = 262_144;
 const POOLED_BULK_BUFFERS = 64;
 
-/** Slots for views that do not begin at the start; the same few come again and again. */
-const RANGE_SLOTS = 1_024;
+/** Views up to this length are kept; for longer ones the copy costs more than the view. */
+const CACHED_VIEW_BYTES = 8_192;
+/** The same few come again and again. A whole array from the start: with holes in it a look-up is a dictionary's. */
+const VIEW_SLOTS = 1_024;
 
-/** Views of one buffer: of its start one per length, of other parts the ones that were asked for last. */
+/** `oncomplete` of every write that libuv kept. */
+function onWritten(this: WriteRequest, status: number): void {
+  this.stream?.written(status);
+}
+
+/** Views of one buffer, those that were asked for last. */
 class Views {
-  readonly #buffer: Buffer;
-  readonly #byLength: (Buffer | undefined)[] = [];
-  readonly #ranges: (Buffer | undefined)[] = [];
+  #buffer: Buffer;
+  readonly #views = new Array<Buffer | undefined>(VIEW_SLOTS).fill(undefined);
 
   constructor(buffer: Buffer) {
     this.#buffer = buffer;
   }
 
-  of(length: number): Buffer {
-    if (length > CACHED_VIEW_BYTES) return this.#buffer.subarray(0, length);
-    const known = this.#byLength[length];
-    if (known !== undefined) return known;
-    const view = this.#buffer.subarray(0, length);
-    this.#byLength[length] = view;
-    return view;
+  /** From now on of another buffer; views of the one before are made anew. */
+  moveTo(buffer: Buffer): void {
+    this.#buffer = buffer;
+    this.#views.fill(undefined);
   }
 
   range(start: number, end: number): Buffer {
-    if (start === 0) return this.of(end);
     const length = end - start;
     if (length > CACHED_VIEW_BYTES) return this.#buffer.subarray(start, end);
-    const slot = (start * 31 + length) & (RANGE_SLOTS - 1);
-    const known = this.#ranges[slot];
+    const slot = (start * 31 + length) & (VIEW_SLOTS - 1);
+    const known = this.#views[slot];
     if (known !== undefined && known.length === length && known.byteOffset === this.#buffer.byteOffset + start)
       return known;
     const view = this.#buffer.subarray(start, end);
-    this.#ranges[slot] = view;
+    this.#views[slot] = view;
     return view;
   }
 }
@@ -60,11 +60,15 @@ export class HandleIo {
   readonly clock: EventClock;
   readonly readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
   readonly readViews = new Views(this.readBuffer);
+  /** What the binding tells of the last call: `state[nread]`, `state[lastAsync]`. */
+  readonly state: Int32Array;
+  readonly nread: number;
+  readonly lastAsync: number;
   readonly #shortReads = new Map<number, Buffer>();
   /** Reused until libuv keeps it. */
   request: WriteRequest;
   scratch: Buffer;
-  scratchViews: Views;
+  readonly scratchViews: Views;
   readonly outbox = new Outbox();
   /** The stream whose `onRead` runs, with a buffer of its own that may be passed on without a copy. */
   bulkReader: { readonly bulk: Buffer | undefined; bulkTaken: boolean } | undefined = undefined;
@@ -77,7 +81,11 @@ export class HandleIo {
     this.log = log;
     this.maxPendingBytes = maxPendingBytes;
     this.clock = clock;
-    this.request = new binding.stream.WriteWrap();
+    const { streamBaseState, kReadBytesOrError, kLastWriteWasAsync } = binding.stream;
+    this.state = streamBaseState;
+    this.nread = kReadBytesOrError;
+    this.lastAsync = kLastWriteWasAsync;
+    this.request = this.#newRequest();
     this.scratch = this.#slab.subarray(0, SCRATCH_BYTES);
     this.scratchViews = new Views(this.scratch);
   }
@@ -87,7 +95,7 @@ export class HandleIo {
    * those bytes are given up, so that many slow readers don't pin a whole scratch each.
    */
   giveRequest(scratchLength: number): void {
-    this.request = new this.binding.stream.WriteWrap();
+    this.request = this.#newRequest();
     if (scratchLength === 0) return;
     this.#slabUsed += (scratchLength + 63) & ~63;
     if (this.#slabUsed + SCRATCH_BYTES > SLAB_BYTES) {
@@ -95,7 +103,7 @@ export class HandleIo {
       this.#slabUsed = 0;
     }
     this.scratch = this.#slab.subarray(this.#slabUsed, this.#slabUsed + SCRATCH_BYTES);
-    this.scratchViews = new Views(this.scratch);
+    this.scratchViews.moveTo(this.scratch);
   }
 
   /** The start of the read buffer, for a read of at most `bytes`. */
@@ -115,5 +123,11 @@ export class HandleIo {
 
   returnBulk(buffer: Buffer): void {
     if (this.#bulkPool.length < POOLED_BULK_BUFFERS) this.#bulkPool.push(buffer);
+  }
+
+  #newRequest(): WriteRequest {
+    const request = new this.binding.stream.WriteWrap();
+    request.oncomplete = onWritten;
+    return request;
   }
 }

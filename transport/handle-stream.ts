@@ -3,7 +3,7 @@ import { constants } from "node:os";
 import type { TLSSocket } from "node:tls";
 import { errorText } from "../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
-import { type SocketHandle, type StreamHandle, UV_EOF, type WriteRequest } from "./handle-binding.ts";
+import { type ShutdownRequest, type SocketHandle, type StreamHandle, UV_EOF } from "./handle-binding.ts";
 import { type HandleIo, LEAST_READ_BYTES, READ_BYTES } from "./handle-io.ts";
 import { type Sender, SLOT_BYTES, type Slot } from "./outbox.ts";
 import { callbackError, closedError, overflowError, systemError } from "./stream-error.ts";
@@ -22,6 +22,8 @@ const ALREADY_READING = -constants.errno.EALREADY;
 
 const ECONNRESET = -constants.errno.ECONNRESET;
 
+/** Never written to: most streams hold nothing ever. */
+const NONE_HELD: Buffer[] = [];
 const NOWHERE = { address: "", port: 0 };
 
 /** Until the owner of a new stream has said who uses it. */
@@ -32,9 +34,18 @@ function onRead(this: StreamHandle): Buffer | undefined {
   return this.stream?.received();
 }
 
-/** `oncomplete` of every write that libuv kept. */
-function onWritten(this: WriteRequest, status: number): void {
-  this.stream?.written(status);
+/** After the close of every handle. */
+function onClosed(this: StreamHandle): void {
+  this.stream?.gone();
+}
+
+function onShutDown(this: ShutdownRequest): void {
+  this.stream?.shutDown();
+}
+
+/** Of the listener that a stream came in at. */
+export interface StreamCount {
+  connections: number;
 }
 
 /** How a TLS stream is closed: Node's socket owns the handle, we only took over reading and writing. */
@@ -58,11 +69,8 @@ export class HandleStream implements ByteStream, Sender {
   bulkTaken = false;
   readonly #io: HandleIo;
   readonly #handle: StreamHandle;
-  readonly #state: Int32Array;
-  readonly #nread: number;
-  readonly #lastAsync: number;
   readonly #tls: TlsOwner | undefined;
-  readonly #onGone: (() => void) | undefined;
+  readonly #count: StreamCount | undefined;
   #bulkQuiet = 0;
   /** How much of the shared buffer the next read may fill. */
   #readBytes = READ_BYTES;
@@ -76,7 +84,7 @@ export class HandleStream implements ByteStream, Sender {
   #owesDrain = false;
   #paused = false;
   /** Bytes that TLS had decrypted already when the stream was paused. */
-  #held: Buffer[] = [];
+  #held: Buffer[] = NONE_HELD;
   #heldEnd = false;
   #replaying = false;
   #readEnded = false;
@@ -86,26 +94,22 @@ export class HandleStream implements ByteStream, Sender {
   #remote: { address: string; port: number } | undefined = undefined;
   #local: { address: string; port: number } | undefined = undefined;
 
-  constructor(io: HandleIo, handle: StreamHandle, tls?: TlsOwner, onGone?: () => void) {
+  constructor(io: HandleIo, handle: StreamHandle, tls?: TlsOwner, count?: StreamCount) {
     this.#io = io;
     this.#handle = handle;
     this.#tls = tls;
-    this.#onGone = onGone;
-    const { streamBaseState, kReadBytesOrError, kLastWriteWasAsync } = io.binding.stream;
-    this.#state = streamBaseState;
-    this.#nread = kReadBytesOrError;
-    this.#lastAsync = kLastWriteWasAsync;
+    this.#count = count;
     handle.stream = this;
     handle.onread = onRead;
     handle.useUserBuffer(io.readBuffer);
   }
 
   /** Starts reading; `early` is what arrived before the stream was made. */
-  start(user: ByteStreamUser, early: readonly Buffer[]): void {
+  start(user: ByteStreamUser, early: readonly Buffer[] = NONE_HELD): void {
     this.user = user;
     if (this.closed) return;
     if (early.length > 0) {
-      this.#held.push(...early);
+      for (const chunk of early) this.#hold(chunk);
       this.#replay();
     }
     if (!this.#paused && !this.closed) this.#readOn();
@@ -195,28 +199,27 @@ export class HandleStream implements ByteStream, Sender {
     this.#error = error;
     this.#waiting = undefined;
     this.#waitingBytes = 0;
-    this.#held = [];
+    this.#held = NONE_HELD;
     const tls = this.#tls;
     if (tls !== undefined) {
       if (reset && tls.raw !== undefined && !tls.raw.destroyed) tls.raw.resetAndDestroy();
       tls.socket.destroy();
-      setImmediate(() => this.#closed());
+      setImmediate(() => this.gone());
       return;
     }
-    const done = () => this.#closed();
     const handle = this.#handle as SocketHandle;
     // libuv refuses the reset of a stream that is shutting down, and has none for unix sockets.
-    if (!reset || handle.reset === undefined || handle.reset(done) !== 0) handle.close(done);
+    if (!reset || handle.reset === undefined || handle.reset(onClosed) !== 0) handle.close(onClosed);
   }
 
   /** The handle has read, as the binding's state says. What is returned is where the next read goes. */
   received(): Buffer | undefined {
     if (this.closed) return undefined;
-    const n = this.#state[this.#nread] ?? 0;
+    const n = this.#io.state[this.#io.nread] ?? 0;
     if (n > 0) {
       const buffer = this.bulk ?? this.#io.readBuffer;
       if (this.#paused || this.#held.length > 0) {
-        this.#held.push(Buffer.from(buffer.subarray(0, n)));
+        this.#hold(Buffer.from(buffer.subarray(0, n)));
         return undefined;
       }
       return this.bulk === undefined ? this.#receivedShared(n) : this.#receivedBulk(this.bulk, n);
@@ -258,6 +261,24 @@ export class HandleStream implements ByteStream, Sender {
       this.user.onDrain();
     } catch (error) {
       this.#failed(error);
+    }
+  }
+
+  /** The FIN is on its way. */
+  shutDown(): void {
+    this.#shutDown = true;
+    this.#closeIfDone();
+  }
+
+  /** The handle is closed. */
+  gone(): void {
+    if (this.bulk !== undefined && !this.bulkTaken) this.#io.returnBulk(this.bulk);
+    this.bulk = undefined;
+    if (this.#count !== undefined) this.#count.connections--;
+    try {
+      this.user.onClose(this.#error);
+    } catch (error) {
+      this.#io.log.error("stream_user_failed", { error: errorText(error) });
     }
   }
 
@@ -335,6 +356,11 @@ export class HandleStream implements ByteStream, Sender {
     this.#closeIfDone();
   }
 
+  #hold(chunk: Buffer): void {
+    if (this.#held === NONE_HELD) this.#held = [];
+    this.#held.push(chunk);
+  }
+
   #replay(): void {
     while (this.#held.length > 0 && !this.#paused && !this.closed) {
       const chunk = this.#held[0];
@@ -347,7 +373,7 @@ export class HandleStream implements ByteStream, Sender {
   #view(buffer: Buffer, start: number, end: number): Buffer {
     const io = this.#io;
     if (buffer === io.readBuffer) return io.readViews.range(start, end);
-    if (start === 0 && buffer === io.scratch) return io.scratchViews.of(end);
+    if (start === 0 && buffer === io.scratch) return io.scratchViews.range(0, end);
     return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end);
   }
 
@@ -377,7 +403,7 @@ export class HandleStream implements ByteStream, Sender {
     const io = this.#io;
     const length = end - start;
     if (start === 0 && buffer === io.scratch) {
-      this.#send(io.scratchViews.of(length), length);
+      this.#send(io.scratchViews.range(0, length), length);
       return;
     }
     const reader = io.bulkReader;
@@ -395,7 +421,7 @@ export class HandleStream implements ByteStream, Sender {
     }
     const { scratch } = io;
     scratch.set(this.#view(buffer, start, end), 0);
-    this.#send(io.scratchViews.of(length), length);
+    this.#send(io.scratchViews.range(0, length), length);
   }
 
   /** Hands `view` to the kernel, as far as it takes it. libuv may keep `scratchLength` bytes of the scratch. */
@@ -407,8 +433,7 @@ export class HandleStream implements ByteStream, Sender {
       this.destroy(closedError(systemError(status)));
       return;
     }
-    if (this.#state[this.#lastAsync] === 0) return;
-    request.oncomplete = onWritten;
+    if (io.state[io.lastAsync] === 0) return;
     request.stream = this;
     request.view = view;
     this.#inFlightBytes = view.length;
@@ -449,13 +474,11 @@ export class HandleStream implements ByteStream, Sender {
       return;
     }
     const request = new this.#io.binding.stream.ShutdownWrap();
-    request.oncomplete = () => {
-      this.#shutDown = true;
-      this.#closeIfDone();
-    };
+    request.oncomplete = onShutDown;
+    request.stream = this;
     const status = this.#handle.shutdown(request);
     // 1: done at once, and `oncomplete` is not called.
-    if (status === 1) request.oncomplete(0);
+    if (status === 1) this.shutDown();
     else if (status < 0) this.destroy(closedError(systemError(status)));
   }
 
@@ -466,17 +489,6 @@ export class HandleStream implements ByteStream, Sender {
   #failed(error: unknown): void {
     this.#io.log.error("stream_user_failed", { error: errorText(error) });
     this.destroy(callbackError(error), true);
-  }
-
-  #closed(): void {
-    if (this.bulk !== undefined && !this.bulkTaken) this.#io.returnBulk(this.bulk);
-    this.bulk = undefined;
-    this.#onGone?.();
-    try {
-      this.user.onClose(this.#error);
-    } catch (error) {
-      this.#io.log.error("stream_user_failed", { error: errorText(error) });
-    }
   }
 
   #remoteName(): { address: string; port: number } {

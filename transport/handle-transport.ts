@@ -1,15 +1,16 @@
 import { lookup } from "node:dns/promises";
-import { isIP, isIPv6, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { EventClock } from "../core/clock.ts";
 import type { MeshError } from "../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
-import type { ConnectRequest, HandleBinding, PipeHandle, SocketHandle, StreamHandle } from "./handle-binding.ts";
+import type { HandleBinding, PipeHandle, SocketHandle, StreamHandle } from "./handle-binding.ts";
+import { bind, type DialContext, HandleDial } from "./handle-dial.ts";
 import { HandleIo } from "./handle-io.ts";
-import { HandleStream } from "./handle-stream.ts";
-import { type AdapterOptions, begin, NetTransport } from "./net-transport.ts";
-import { closedError, connectError, connectTimeout, listenError, systemError } from "./stream-error.ts";
-import { type TimerWheel, WheelTimer } from "./timer-wheel.ts";
+import { HandleStream, type StreamCount } from "./handle-stream.ts";
+import { type AdapterOptions, NetTransport, userOf } from "./net-transport.ts";
+import { closedError, listenError, systemError } from "./stream-error.ts";
+import type { TimerWheel } from "./timer-wheel.ts";
 import { addressText, TlsHandshakes } from "./tls-handshake.ts";
 import type {
   CancelConnect,
@@ -23,6 +24,7 @@ import type {
 } from "./transport.ts";
 
 const BACKLOG = 4_096;
+const INHERITS_NO_DELAY = process.platform === "linux";
 
 /** The adapter on libuv handles. */
 export class HandleTransport implements Transport {
@@ -30,6 +32,7 @@ export class HandleTransport implements Transport {
   readonly wheel: TimerWheel;
   readonly #options: AdapterOptions;
   readonly #io: HandleIo;
+  readonly #dialing: DialContext;
   readonly #handshakes: TlsHandshakes;
   /** For a TLS socket whose handle cannot be taken over. */
   readonly #fallback: NetTransport;
@@ -39,6 +42,7 @@ export class HandleTransport implements Transport {
     this.#options = options;
     this.wheel = options.wheel;
     this.#io = new HandleIo(binding, options.log, options.maxPendingBytes, clock);
+    this.#dialing = { io: this.#io, wheel: options.wheel, log: options.log };
     this.#handshakes = new TlsHandshakes(options.wheel);
     this.#fallback = new NetTransport(options);
   }
@@ -63,19 +67,22 @@ export class HandleTransport implements Transport {
     };
     if (unix) check((server as PipeHandle).bind(options.path));
     else check(bind(server as SocketHandle, (await lookup(options.host)).address, options.port));
+    // What is accepted inherits this from what listens: a system call less for each connection.
+    if (!unix) (server as SocketHandle).setNoDelay(true);
     const limit = options.maxConnections ?? Number.POSITIVE_INFINITY;
-    let connections = 0;
+    const count: StreamCount = { connections: 0 };
     server.onconnection = (status: number, handle: StreamHandle | undefined) => {
       if (status !== 0 || handle === undefined) {
         this.#options.log.warn("accept_failed", { reason: errorCode(status) });
         return;
       }
-      if (connections >= limit) {
+      if (count.connections >= limit) {
         handle.close();
         return;
       }
-      connections++;
-      this.#begin(handle, unix, onStream, () => connections--);
+      count.connections++;
+      if (!unix && !INHERITS_NO_DELAY) (handle as SocketHandle).setNoDelay(true);
+      this.#begin(new HandleStream(this.#io, handle, undefined, count), onStream);
     };
     check(server.listen(options.backlog ?? BACKLOG));
     try {
@@ -90,7 +97,7 @@ export class HandleTransport implements Transport {
     return {
       port: bound.port ?? 0,
       get connections() {
-        return connections;
+        return count.connections;
       },
       close: () => {
         closing ??= new Promise<void>((resolve) => server.close(resolve));
@@ -115,49 +122,9 @@ export class HandleTransport implements Transport {
     onConnect: (stream: ByteStream) => ByteStreamUser,
     onFailure: (error: MeshError) => void,
   ): CancelConnect {
-    const { tcp, pipe } = this.#io.binding;
-    const unix = "path" in options;
-    const handle = unix ? new pipe.Pipe(pipe.constants.SOCKET) : new tcp.TCP(tcp.constants.SOCKET);
-    let settled = false;
-    const fail = (error: MeshError) => {
-      if (settled) return;
-      settled = true;
-      this.wheel.disarm(timer);
-      handle.close();
-      onFailure(error);
-    };
-    const timer = new WheelTimer(() => fail(connectTimeout(addressText(options), options.timeoutMs)));
-    this.wheel.arm(timer, options.timeoutMs);
-    const request: ConnectRequest = unix ? new pipe.PipeConnectWrap() : new tcp.TCPConnectWrap();
-    request.oncomplete = (status) => {
-      if (settled) return;
-      if (status < 0) {
-        fail(connectError(addressText(options), systemError(status)));
-        return;
-      }
-      settled = true;
-      this.wheel.disarm(timer);
-      this.#begin(handle, unix, onConnect);
-    };
-    const dial = (address: string) => {
-      if (settled) return;
-      const status = unix
-        ? (handle as PipeHandle).connect(request, options.path)
-        : dialTcp(handle as SocketHandle, request, address, options.port, options.localAddress);
-      if (status !== 0) process.nextTick(() => fail(connectError(addressText(options), systemError(status))));
-    };
-    if (unix || isIP(options.host) !== 0) dial(unix ? "" : options.host);
-    else
-      lookup(options.host).then(
-        ({ address }) => dial(address),
-        (error: unknown) => fail(connectError(addressText(options), error)),
-      );
-    return () => {
-      if (settled) return;
-      settled = true;
-      this.wheel.disarm(timer);
-      handle.close();
-    };
+    const dial = new HandleDial(this.#dialing, options, onConnect, onFailure);
+    dial.start();
+    return () => dial.cancel();
   }
 
   connectTls<T>(
@@ -172,15 +139,9 @@ export class HandleTransport implements Transport {
     );
   }
 
-  #begin(
-    handle: StreamHandle,
-    unix: boolean,
-    onStream: (stream: ByteStream) => ByteStreamUser,
-    onGone?: () => void,
-  ): void {
-    if (!unix) (handle as SocketHandle).setNoDelay(true);
-    const stream = new HandleStream(this.#io, handle, undefined, onGone);
-    begin(stream, onStream, this.#options.log, (user, made) => made.start(user, []));
+  #begin(stream: HandleStream, onStream: (stream: ByteStream) => ByteStreamUser, early?: readonly Buffer[]): void {
+    const user = userOf(stream, onStream, this.#options.log);
+    if (user !== undefined) stream.start(user, early);
   }
 
   /** From here on Node's socket neither reads nor writes: it owns the handle and closes it. */
@@ -195,7 +156,7 @@ export class HandleTransport implements Transport {
     const stream = new HandleStream(this.#io, handle, { socket, raw });
     socket.on("error", (error) => stream.destroy(closedError(error)));
     socket.on("close", () => stream.destroy());
-    begin(stream, onStream, this.#options.log, (user, made) => made.start(user, early));
+    this.#begin(stream, onStream, early);
   }
 }
 
@@ -210,15 +171,4 @@ function isStreamHandle(handle: unknown): handle is StreamHandle {
 
 function errorCode(status: number): string {
   return systemError(status).message;
-}
-
-function bind(handle: SocketHandle, address: string, port: number): number {
-  return isIPv6(address) ? handle.bind6(address, port, 0) : handle.bind(address, port);
-}
-
-function dialTcp(handle: SocketHandle, request: ConnectRequest, address: string, port: number, from?: string): number {
-  const bound = from === undefined ? 0 : bind(handle, from, 0);
-  if (bound !== 0) return bound;
-  // Of an address only: a search for the colon costs a hundredth of the pattern of isIPv6.
-  return address.includes(":") ? handle.connect6(request, address, port) : handle.connect(request, address, port);
 }

@@ -90,7 +90,7 @@ export class NetTransport implements Transport {
     const fail = (error: MeshError) => {
       if (settled) return;
       settled = true;
-      this.wheel.disarm(timer);
+      this.wheel.drop(timer);
       socket.destroy();
       onFailure(error);
     };
@@ -100,14 +100,15 @@ export class NetTransport implements Transport {
     socket.once("connect", () => {
       if (settled) return;
       settled = true;
-      this.wheel.disarm(timer);
+      this.wheel.drop(timer);
       stream = new NetStream(socket, this.#options.log, this.#options.maxPendingBytes);
-      begin(stream, onConnect, this.#options.log, (user, made) => made.start(user, false));
+      const user = userOf(stream, onConnect, this.#options.log);
+      if (user !== undefined) stream.start(user, false);
     });
     return () => {
       if (settled) return;
       settled = true;
-      this.wheel.disarm(timer);
+      this.wheel.drop(timer);
       socket.destroy();
     };
   }
@@ -127,24 +128,22 @@ export class NetTransport implements Transport {
   /** Makes a stream of an open socket. */
   adopt(socket: Socket | TLSSocket, onStream: (stream: ByteStream) => ByteStreamUser): void {
     const stream = new NetStream(socket, this.#options.log, this.#options.maxPendingBytes);
-    begin(stream, onStream, this.#options.log, (user, made) => made.start(user, true));
+    const user = userOf(stream, onStream, this.#options.log);
+    if (user !== undefined) stream.start(user, true);
   }
 }
 
-/** Asks who uses the new `stream`, then starts it; if that throws, the stream goes. */
-export function begin<S extends ByteStream>(
-  stream: S,
+/** Whom the owner of the new `stream` names as its user; if that throws, the stream goes, and there is none. */
+export function userOf(
+  stream: ByteStream,
   onStream: (stream: ByteStream) => ByteStreamUser,
   log: Log,
-  start: (user: ByteStreamUser, stream: S) => void,
-): void {
-  let user: ByteStreamUser;
+): ByteStreamUser | undefined {
   try {
-    user = onStream(stream);
+    return onStream(stream);
   } catch (error) {
     log.error("stream_user_failed", { error: errorText(error) });
     stream.destroy(undefined, true);
-    return;
+    return undefined;
   }
-  start(user, stream);
 }

@@ -58,6 +58,40 @@ describe("TimerWheel", () => {
     assert.equal(ran.length, 1);
   });
 
+  it("drop() takes a timer out at once, which may be armed again", async () => {
+    const { clock, wheel, ran, timer } = setUp();
+    const [one, two, three] = [timer("one"), timer("two"), timer("three")];
+    for (const each of [one, two, three]) wheel.arm(each, 50);
+    wheel.drop(two);
+    assert.equal(wheel.held, 2);
+    wheel.drop(two);
+    wheel.drop(one);
+    wheel.arm(two, 80);
+    assert.equal(wheel.held, 2);
+    await clock.advance(120);
+    assert.deepEqual(
+      ran.map(({ name }) => name),
+      ["three", "two"],
+    );
+    assert.equal(wheel.held, 0);
+  });
+
+  it("a callback may drop what is due with it", async () => {
+    const { clock, wheel, ran, timer } = setUp();
+    const [before, after] = [timer("before"), timer("after")];
+    wheel.arm(before, 20);
+    const dropping = new WheelTimer(() => {
+      wheel.drop(before);
+      wheel.drop(after);
+      wheel.drop(dropping);
+    });
+    wheel.arm(dropping, 20);
+    wheel.arm(after, 20);
+    await clock.advance(100);
+    assert.ok(ran.length <= 1);
+    assert.equal(wheel.held, 0);
+  });
+
   it("rests while it is empty, and starts right after a long rest", async () => {
     const { clock, wheel, ran, timer } = setUp();
     await clock.advance(100_000);

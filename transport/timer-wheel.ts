@@ -7,19 +7,30 @@ const UNSET = -1;
 /** Index of the list that is being swept. */
 const SWEEP = SLOTS;
 
-/** A deadline that is armed and disarmed many times: made once per connection. */
-export class WheelTimer {
-  readonly run: () => void;
+/** What a wheel runs when its time has come: for an object that has one deadline and needs no closure for it. */
+export abstract class Deadline {
   /** Tick at which it is due; UNSET when disarmed. Of the wheel. */
   dueTick = UNSET;
   /** Tick whose slot holds it; UNSET when in none. Of the wheel. */
   heldTick = UNSET;
   slot = UNSET;
-  previous: WheelTimer | undefined = undefined;
-  next: WheelTimer | undefined = undefined;
+  previous: Deadline | undefined = undefined;
+  next: Deadline | undefined = undefined;
 
-  constructor(run: () => void) {
-    this.run = run;
+  abstract run(): void;
+}
+
+/** A deadline that is armed and disarmed many times: made once per connection. */
+export class WheelTimer extends Deadline {
+  readonly #callback: () => void;
+
+  constructor(callback: () => void) {
+    super();
+    this.#callback = callback;
+  }
+
+  run(): void {
+    this.#callback();
   }
 }
 
@@ -32,7 +43,7 @@ export class TimerWheel {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #granuleMs: number;
-  readonly #slots: (WheelTimer | undefined)[] = new Array<WheelTimer | undefined>(SLOTS + 1).fill(undefined);
+  readonly #slots: (Deadline | undefined)[] = new Array<Deadline | undefined>(SLOTS + 1).fill(undefined);
   readonly #originMs: number;
   /** Ticks up to this one have been run. */
   #tick = 0;
@@ -52,7 +63,7 @@ export class TimerWheel {
   }
 
   /** Makes `timer` run once in `afterMs`, instead of whenever it was to run before. */
-  arm(timer: WheelTimer, afterMs: number): void {
+  arm(timer: Deadline, afterMs: number): void {
     if (this.#held === 0) this.#tick = this.#tickAt(this.#clock.nowMs());
     const elapsedMs = this.#clock.nowMs() - this.#originMs;
     const due = Math.max(this.#tick + 1, Math.ceil((elapsedMs + afterMs) / this.#granuleMs));
@@ -65,15 +76,22 @@ export class TimerWheel {
     this.#start();
   }
 
-  disarm(timer: WheelTimer): void {
+  /** For a timer that is armed again soon: it stays in the wheel, and is kept alive by it, until its slot comes by. */
+  disarm(timer: Deadline): void {
     timer.dueTick = UNSET;
+  }
+
+  /** As `disarm`, for good: the wheel, which holds a timer for up to 10 s, keeps nothing of its owner alive. */
+  drop(timer: Deadline): void {
+    timer.dueTick = UNSET;
+    if (timer.heldTick !== UNSET) this.#unlink(timer);
   }
 
   #tickAt(nowMs: number): number {
     return Math.floor((nowMs - this.#originMs) / this.#granuleMs);
   }
 
-  #link(timer: WheelTimer): void {
+  #link(timer: Deadline): void {
     const held = Math.min(timer.dueTick, this.#tick + SLOTS - 1);
     const slot = held % SLOTS;
     const head = this.#slots[slot];
@@ -86,7 +104,7 @@ export class TimerWheel {
     this.#held++;
   }
 
-  #unlink(timer: WheelTimer): void {
+  #unlink(timer: Deadline): void {
     if (timer.previous === undefined) this.#slots[timer.slot] = timer.next;
     else timer.previous.next = timer.next;
     if (timer.next !== undefined) timer.next.previous = timer.previous;
@@ -127,7 +145,7 @@ export class TimerWheel {
     }
   }
 
-  #fire(timer: WheelTimer): void {
+  #fire(timer: Deadline): void {
     timer.dueTick = UNSET;
     try {
       timer.run();

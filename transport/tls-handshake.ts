@@ -104,7 +104,7 @@ export class TlsHandshakes {
     const settle = (error?: MeshError) => {
       if (settled) return;
       settled = true;
-      this.#wheel.disarm(timer);
+      this.#wheel.drop(timer);
       if (error === undefined) return;
       socket?.destroy();
       raw.destroy();
@@ -145,7 +145,7 @@ export class TlsHandshakes {
     return () => {
       if (settled) return;
       settled = true;
-      this.#wheel.disarm(timer);
+      this.#wheel.drop(timer);
       socket?.destroy();
       raw.destroy();
     };

@@ -1,6 +1,6 @@
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import { parseClientHello } from "../../transport/client-hello.ts";
-import { WheelTimer } from "../../transport/timer-wheel.ts";
+import { Deadline } from "../../transport/timer-wheel.ts";
 import type { CancelConnect, Transport } from "../../transport/transport.ts";
 import {
   type CutReason,
@@ -97,14 +97,13 @@ class SpliceSide implements ByteStreamUser {
 }
 
 /** A client's connection: hello -> connecting -> spliced, or refused on the way. */
-export class RelayConnection implements ByteStreamUser {
+export class RelayConnection extends Deadline implements ByteStreamUser {
   /** Whether bytes moved since the idle timer last looked. */
   active = false;
   /** Once the server name is known. */
   route: RelayRoute | undefined = undefined;
   readonly #context: RelayContext;
   readonly #client: ByteStream;
-  readonly #timer: WheelTimer;
   #state: "hello" | "connecting" | "spliced" | "refused" | "closed" = "hello";
   #held = NOTHING;
   /** While connecting. */
@@ -115,15 +114,15 @@ export class RelayConnection implements ByteStreamUser {
   #idleRounds = 0;
 
   constructor(context: RelayContext, client: ByteStream) {
+    super();
     this.#context = context;
     this.#client = client;
-    this.#timer = new WheelTimer(() => this.#onTimer());
-    context.transport.wheel.arm(this.#timer, context.handshakeTimeoutMs);
+    context.transport.wheel.arm(this, context.handshakeTimeoutMs);
   }
 
   onRead(buffer: Buffer, length: number): void {
     if (this.#state !== "hello" && this.#state !== "connecting") return;
-    const bytes = buffer.subarray(0, length);
+    const bytes = this.#context.transport.viewOf(buffer, 0, length);
     this.#held = this.#held.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#held, bytes]);
     if (this.#state === "connecting") {
       // Few clients say more before they have an answer, so they are only paused then: that costs system calls.
@@ -172,8 +171,23 @@ export class RelayConnection implements ByteStreamUser {
   sideClosed(): void {
     if (--this.#openSides > 0 || this.#state === "closed") return;
     this.#state = "closed";
-    this.#context.transport.wheel.disarm(this.#timer);
+    this.#context.transport.wheel.drop(this);
     this.#context.gone(this);
+  }
+
+  /** Too long in the state that it is in. */
+  run(): void {
+    if (this.#state === "hello") {
+      this.#refuse("handshake_timeout");
+    } else if (this.#state === "refused") {
+      this.#client.destroy();
+    } else if (this.active || this.#idleRounds === 0) {
+      this.#idleRounds = this.active ? 0 : 1;
+      this.active = false;
+      this.#context.transport.wheel.arm(this, this.#context.idleTimeoutMs / 2);
+    } else {
+      this.cut("idle");
+    }
   }
 
   #routeTo(serverName: string): void {
@@ -192,7 +206,7 @@ export class RelayConnection implements ByteStreamUser {
     }
     this.#state = "connecting";
     const { transport, connectTimeoutMs } = this.#context;
-    transport.wheel.disarm(this.#timer);
+    transport.wheel.disarm(this);
     this.#cancelConnect = transport.connectTcp(
       { host: route.host, port: route.port, timeoutMs: connectTimeoutMs },
       (upstream) => this.#splice(upstream),
@@ -220,22 +234,8 @@ export class RelayConnection implements ByteStreamUser {
     if (this.#clientEnded) upstream.end();
     else if (keepsUp) client.resume();
     else client.pause();
-    transport.wheel.arm(this.#timer, idleTimeoutMs / 2);
+    transport.wheel.arm(this, idleTimeoutMs / 2);
     return new SpliceSide(this, metrics, upstream, client, OUTWARD);
-  }
-
-  #onTimer(): void {
-    if (this.#state === "hello") {
-      this.#refuse("handshake_timeout");
-    } else if (this.#state === "refused") {
-      this.#client.destroy();
-    } else if (this.active || this.#idleRounds === 0) {
-      this.#idleRounds = this.active ? 0 : 1;
-      this.active = false;
-      this.#context.transport.wheel.arm(this.#timer, this.#context.idleTimeoutMs / 2);
-    } else {
-      this.cut("idle");
-    }
   }
 
   /** Without an alert the client sees a reset. */
@@ -250,7 +250,7 @@ export class RelayConnection implements ByteStreamUser {
     // Closed at once, with the client still sending, the alert would be lost to an RST.
     this.#client.write(fatalAlert(alert), 0, 7);
     this.#client.end();
-    this.#context.transport.wheel.arm(this.#timer, LINGER_MS);
+    this.#context.transport.wheel.arm(this, LINGER_MS);
   }
 
   #drop(): void {
