@@ -2,7 +2,7 @@ import { aborted, childAbort } from "../../core/abort.ts";
 import { backoffMs, RECONNECT } from "../../core/backoff.ts";
 import { type Clock, sleep } from "../../core/clock.ts";
 import { LINK_FINALIZER, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
-import { asMeshError, errorText, hasCode, MeshError } from "../../core/errors.ts";
+import { asMeshError, errorText, MeshError } from "../../core/errors.ts";
 import { parseTrustDomain, type TrustDomain } from "../../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../../core/link.ts";
 import type { Log } from "../../core/log.ts";
@@ -10,7 +10,7 @@ import type { Random } from "../../core/random.ts";
 import type { TrustBundle } from "../../core/trust-bundle.ts";
 import type { TrustStore } from "../../identity/trust-store.ts";
 import type { KubeClient } from "../../kube/client.ts";
-import { LINKS, type Link, SECRETS } from "../../kube/resources.ts";
+import { type Link, SECRETS } from "../../kube/resources.ts";
 import { PEER_LINKS, stateKey } from "../../registry/state.ts";
 import type { RegistryStore } from "../../registry/store.ts";
 import type { Evacuations } from "./evacuations.ts";
@@ -19,23 +19,20 @@ import { isTerminal, joinPeer } from "./join-client.ts";
 import { joinSecretName, parseJoinToken } from "./join-token.ts";
 import type { HealthSettings } from "./link-health.ts";
 import { LinkMonitor } from "./link-monitor.ts";
+import { LinkObject } from "./link-object.ts";
 import type { JoinedLink, LinkRecord } from "./link-record.ts";
 import { LinkSecret } from "./link-secret.ts";
-import { isOutdated, type LinkSituation, linkStatus } from "./link-status.ts";
+import { isOutdated, type LinkSituation } from "./link-status.ts";
 import type { LocalChange, LocalState } from "./local-state.ts";
 import { peerExports } from "./peer-exports.ts";
 import { PeerImports, type PeerTrustStore, type StateWriter } from "./peer-imports.ts";
+import { PeerRefusal } from "./peer-refusal.ts";
 import type { DialSync } from "./sync-grpc.ts";
 import type { SyncPipe } from "./sync-pipe.ts";
 import { endText, type SessionEnd, SyncSession } from "./sync-session.ts";
+import { WakeUp } from "./wake-up.ts";
 import type { PeerNames } from "./wire.ts";
 
-/**
- * Streams that the peer closed before its Hello, in a row, and over how long, after which it is taken to know us no
- * longer: a peer that has just been joined may need a moment to learn of it.
- */
-const CLOSED_AT_ONCE = 3;
-const CLOSED_FOR_MS = 2_000;
 const STATUS_EVERY_MS = 200;
 
 export interface LinkRunnerDeps {
@@ -67,7 +64,6 @@ export interface LinkRunnerDeps {
  */
 export class LinkRunner {
   readonly name: string;
-  readonly uid: string | undefined;
   readonly #deps: LinkRunnerDeps;
   readonly #abort: ReturnType<typeof childAbort>;
   readonly #log: Log;
@@ -76,13 +72,13 @@ export class LinkRunner {
   readonly #monitor: LinkMonitor;
   readonly #tasks: Promise<void>[];
   readonly #unwatch: () => void;
-  #link: Link;
+  readonly #changes: WakeUp;
+  readonly #link: LinkObject;
   #record: LinkRecord;
   #session: SyncSession | undefined;
   #peerWants = true;
   #wasConnected = false;
-  #closedAtOnce = 0;
-  #closedSinceMs = 0;
+  readonly #refusal = new PeerRefusal();
   /** The token that this runner has joined with. */
   #redeemed = "";
   #closing = false;
@@ -90,7 +86,6 @@ export class LinkRunner {
   #joinFailure: { token: string; error: MeshError; terminal: boolean } | undefined;
   #reason = "";
   #statusDue = true;
-  #wakes: (() => void)[] = [];
 
   constructor(
     link: Link,
@@ -102,11 +97,11 @@ export class LinkRunner {
   ) {
     this.#leading = leading;
     this.name = link.metadata.name;
-    this.uid = link.metadata.uid;
-    this.#link = link;
+    this.#link = new LinkObject(link, deps.kube);
     this.#record = record;
     this.#deps = deps;
     this.#abort = childAbort(signal);
+    this.#changes = new WakeUp(deps.clock, this.#abort.signal);
     this.#log = deps.log.child({ link: this.name });
     const secretName = () => this.#link.spec.secretName;
     this.#secret = new LinkSecret(deps.kube, this.name, secretName, (stored) => {
@@ -135,7 +130,7 @@ export class LinkRunner {
       publish: (state) => {
         // One that ends must not have the last word over its successor.
         if (this.#closing) return;
-        if (this.#record.joined !== undefined && !this.#deleting) {
+        if (this.#record.joined !== undefined && !this.#link.deleting) {
           this.#log.info("link state", {
             health: state.health,
             active: state.active,
@@ -163,6 +158,10 @@ export class LinkRunner {
     );
   }
 
+  get uid(): string | undefined {
+    return this.#link.uid;
+  }
+
   /**
    * This replica leads from now on. Until then the runner only takes the stream that the peer opens, so that neither
    * side calls the other dead while nobody leads here.
@@ -179,7 +178,7 @@ export class LinkRunner {
     const record = overtaken ? this.#record : seen;
     const renamed = record.joined?.joinedBy !== this.#record.joined?.joinedBy;
     const { spec: before } = this.#link;
-    this.#link = link;
+    this.#link.update(link);
     // What each side wants of the other is said in Hello.
     if (before.import !== link.spec.import || before.export !== link.spec.export)
       void this.#session?.goodbye("changed");
@@ -198,7 +197,7 @@ export class LinkRunner {
   }
 
   #onJoined({ bundle }: JoinedLink): void {
-    if (this.#deleting) return;
+    if (this.#link.deleting) return;
     this.#monitor.start();
     this.#imports.publishBundle(bundle);
   }
@@ -206,7 +205,7 @@ export class LinkRunner {
   /** Takes a stream that the peer opened and proved to be its own; an earlier one gives way. */
   async accept(open: () => SyncPipe): Promise<void> {
     const { own } = this.#deps;
-    if (this.#deleting || this.#record.joined === undefined)
+    if (this.#link.deleting || this.#record.joined === undefined)
       throw new MeshError("LINK_UNKNOWN", `Cannot sync: ${own.cluster} is not linked to ${this.name}.`);
     if (this.#link.spec.dial && own.cluster < this.name) {
       throw new MeshError("LINK_EXISTS", `Cannot sync: both sides dial, and ${own.cluster}'s stream is the one.`);
@@ -229,31 +228,17 @@ export class LinkRunner {
     this.#abort[Symbol.dispose]();
   }
 
-  get #deleting(): boolean {
-    return this.#link.metadata.deletionTimestamp !== undefined;
-  }
-
   get #trustDomain(): TrustDomain {
     return parseTrustDomain(this.#link.spec.trustDomain);
   }
 
   #wake(): void {
-    for (const wake of this.#wakes.splice(0)) wake();
+    this.#changes.wake();
     this.#touchStatus();
   }
 
   #touchStatus(): void {
     this.#statusDue = true;
-  }
-
-  /** Resolves at the next change, at the latest after `ms`, or when this ends. */
-  async #change(ms?: number): Promise<void> {
-    const { signal } = this.#abort;
-    if (signal.aborted) return;
-    using child = childAbort(signal);
-    const woken = new Promise<void>((resolve) => this.#wakes.push(resolve));
-    const late = ms === undefined ? aborted(child.signal) : sleep(this.#deps.clock, ms, child.signal).catch(() => {});
-    await Promise.race([woken, late]);
   }
 
   async #joinLoop(): Promise<void> {
@@ -262,9 +247,9 @@ export class LinkRunner {
       const { token } = this.#record;
       if (token === undefined) this.#joinFailure = undefined;
       const given = this.#joinFailure?.token === token && this.#joinFailure?.terminal;
-      if (token === undefined || given || this.#deleting || !this.#leading) {
+      if (token === undefined || given || this.#link.deleting || !this.#leading) {
         attempt = 0;
-        await this.#change();
+        await this.#changes.next();
         continue;
       }
       try {
@@ -325,15 +310,15 @@ export class LinkRunner {
       // Who was not heard of for so long may have unlinked while this side was away, and nobody else would ask.
       const dials = this.#link.spec.dial || this.#monitor.state.stale === true;
       const wanted = believed && dials && this.#leading;
-      if (!wanted || this.#deleting || this.#session !== undefined) {
-        await this.#change();
+      if (!wanted || this.#link.deleting || this.#session !== undefined) {
+        await this.#changes.next();
         continue;
       }
       const addresses = this.#addresses(joined);
       const address = addresses[next++ % addresses.length];
       if (address === undefined) {
         this.#reason = "the peer has no gateway address";
-        await this.#change(RECONNECT.maxMs);
+        await this.#changes.next(RECONNECT.maxMs);
         continue;
       }
       const end = await this.#run(dial({ cluster: this.name, trustDomain: this.#trustDomain }, address));
@@ -394,7 +379,7 @@ export class LinkRunner {
         onHello: (hello) => {
           this.#peerWants = hello.wantsImport;
           this.#wasConnected = true;
-          this.#closedAtOnce = 0;
+          this.#refusal.greeted();
           this.#log.info("stream open");
         },
         onHeartbeat: (drained) => {
@@ -421,27 +406,19 @@ export class LinkRunner {
     this.#reason = endText(end);
     if (end.by === "peer" && end.reason === "replaced") this.#deps.onReplaced?.();
     if (end.by === "peer" && end.reason === "unlinked" && greeted) await this.#unlinkedByPeer();
-    // The handshake succeeded, else its failure would be the reason: the peer looked at our certificate and left.
-    const closed =
-      !greeted &&
-      end.by === "transport" &&
-      hasCode(end.error, "STREAM_CLOSED") &&
-      !/ECONN|EHOST|ENET|ETIMEDOUT/.test(this.#reason);
-    if (!closed && !hasCode(end.error, "LINK_UNKNOWN")) this.#closedAtOnce = 0;
-    else if (this.#closedAtOnce++ === 0) this.#closedSinceMs = this.#deps.clock.nowMs();
+    this.#refusal.ended(end, greeted, this.#reason, this.#deps.clock.nowMs());
     this.#monitor.changed();
     this.#wake();
   }
 
   /** The peer, whose stream proved to be its own, has unlinked: so do we. Retried until the Link says so. */
   async #unlinkedByPeer(): Promise<void> {
-    const { kube, clock, random } = this.#deps;
+    const { clock, random } = this.#deps;
     this.#log.info("unlinked by peer");
     this.#reason = "the peer has unlinked this cluster";
-    const guard = this.uid === undefined ? {} : { uid: this.uid };
     for (let attempt = 0; !this.#abort.signal.aborted; attempt++) {
       try {
-        await kube.delete(LINKS, this.name, undefined, guard);
+        await this.#link.delete();
         return;
       } catch (error) {
         if (isOutdated(error)) return;
@@ -455,15 +432,15 @@ export class LinkRunner {
   async #unlinkLoop(): Promise<void> {
     const { clock, random } = this.#deps;
     for (let attempt = 0; !this.#abort.signal.aborted; ) {
-      const finalizers = this.#link.metadata.finalizers ?? [];
-      if (this.#deleting !== finalizers.includes(LINK_FINALIZER) || !this.#leading) {
+      const { finalizers } = this.#link;
+      if (this.#link.deleting !== finalizers.includes(LINK_FINALIZER) || !this.#leading) {
         attempt = 0;
-        await this.#change();
+        await this.#changes.next();
         continue;
       }
       try {
-        if (this.#deleting) await this.#unlink();
-        else await this.#setFinalizers([...finalizers, LINK_FINALIZER]);
+        if (this.#link.deleting) await this.#unlink();
+        else await this.#link.setFinalizers([...finalizers, LINK_FINALIZER]);
       } catch (error) {
         if (this.#abort.signal.aborted) return;
         if (!isOutdated(error)) this.#log.warn("link not changed", { reason: errorText(error) });
@@ -480,46 +457,21 @@ export class LinkRunner {
     // Its token could bring the link back; the side that made it forgets it with the peer.
     if (joined !== undefined) await this.#deps.kube.delete(SECRETS, joinSecretName(joined.joinedBy), SYSTEM_NAMESPACE);
     await this.#secret.remove();
-    await this.#setFinalizers(
-      (this.#link.metadata.finalizers ?? []).filter((finalizer) => finalizer !== LINK_FINALIZER),
-    );
+    await this.#link.setFinalizers(this.#link.finalizers.filter((finalizer) => finalizer !== LINK_FINALIZER));
     this.#log.info("unlinked");
   }
 
-  async #setFinalizers(finalizers: string[]): Promise<void> {
-    const { resourceVersion } = this.#link.metadata;
-    const patch = { metadata: { finalizers, ...(resourceVersion === undefined ? {} : { resourceVersion }) } };
-    try {
-      this.#link = await this.#deps.kube.mergePatch<Link>(LINKS, this.name, undefined, patch);
-    } catch (error) {
-      if (isOutdated(error)) await this.#reread();
-      throw error;
-    }
-  }
-
-  async #reread(): Promise<void> {
-    const link = await this.#deps.kube.get<Link>(LINKS, this.name);
-    if (link?.metadata.uid === this.uid && link !== undefined) this.#link = link;
-  }
-
   async #statusLoop(): Promise<void> {
-    const { clock, kube } = this.#deps;
+    const { clock } = this.#deps;
     const { signal } = this.#abort;
     while (!signal.aborted) {
-      if (this.#statusDue && !this.#deleting && this.#leading) {
+      if (this.#statusDue && !this.#link.deleting && this.#leading) {
         this.#statusDue = false;
-        const status = linkStatus(this.#link, this.#situation(), clock.wallMs());
-        if (status !== undefined) {
-          try {
-            // Conditions are one list of several writers: written only on top of what was read.
-            const { resourceVersion } = this.#link.metadata;
-            const patch = { ...(resourceVersion === undefined ? {} : { metadata: { resourceVersion } }), status };
-            this.#link = await kube.mergePatchStatus<Link>(LINKS, this.name, undefined, patch);
-          } catch (error) {
-            this.#statusDue = true;
-            if (isOutdated(error)) await this.#reread().catch(() => {});
-            else this.#log.warn("status not written", { reason: errorText(error) });
-          }
+        try {
+          await this.#link.writeStatus(this.#situation(), clock.wallMs());
+        } catch (error) {
+          this.#statusDue = true;
+          if (!isOutdated(error)) this.#log.warn("status not written", { reason: errorText(error) });
         }
       }
       await sleep(clock, STATUS_EVERY_MS, signal).catch(() => {});
@@ -528,16 +480,15 @@ export class LinkRunner {
 
   #situation(): LinkSituation {
     return {
-      generation: this.#link.metadata.generation,
+      generation: this.#link.generation,
       joined: this.#record.joined !== undefined,
       hasToken: this.#record.token !== undefined,
       joinFailure: this.#joinFailure,
-      refusedByPeer:
-        this.#closedAtOnce >= CLOSED_AT_ONCE && this.#deps.clock.nowMs() - this.#closedSinceMs >= CLOSED_FOR_MS,
+      refusedByPeer: this.#refusal.known(this.#deps.clock.nowMs()),
       connected: this.#session?.greeted ?? false,
       wasConnected: this.#wasConnected,
       state: this.#monitor.state,
-      services: this.#session?.services ?? this.#link.status?.services ?? 0,
+      services: this.#session?.services ?? this.#link.services,
     };
   }
 
