@@ -2,21 +2,9 @@ import type { ConnectionPool } from "../http1/connection-pool.ts";
 import type { Http2Pool } from "../http2/http2-pool.ts";
 import type { Breaker } from "../resilience/breaker.ts";
 import type { Failback } from "./failback.ts";
+import type { GatewayTarget } from "./gateway-target.ts";
 import type { MuxPaths } from "./mux-paths.ts";
 import type { Load } from "./peak-ewma.ts";
-
-/** Where a cluster's gateway is dialled; one for all services, so that what it does to one is known to all. */
-export interface GatewayTarget {
-  readonly host: string;
-  readonly port: number;
-  readonly load: Load;
-  readonly breaker: Breaker;
-  /** When it last led to an endpoint, whichever. */
-  connectedMs: number;
-}
-
-/** Whose fault a failed dial is: a gateway that takes no connection says nothing about the endpoint behind it. */
-export type Blame = "endpoint" | "gateway";
 
 /** What control says of an endpoint. */
 export interface EndpointSpec {

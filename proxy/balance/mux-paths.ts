@@ -1,6 +1,6 @@
 import type { Random } from "../../core/random.ts";
 import type { DialMux, MuxPool } from "../../transport/mux/mux-pool.ts";
-import type { Blame, GatewayTarget } from "./endpoint.ts";
+import type { Blame, GatewayTarget } from "./gateway-target.ts";
 
 /** Streams are moved to a gateway that has none at most this often. */
 const REBALANCE_MS = 10_000;

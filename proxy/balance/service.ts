@@ -6,8 +6,9 @@ import { DEFAULT_RETRY, NO_TIMEOUTS, type RetryPolicy, type Timeouts } from "../
 import { createRetryBudget, type RetryBudget } from "../resilience/retry-budget.ts";
 import { type RouteSpec, RouteTable } from "../route/route-table.ts";
 import { Affinity, rendezvous, type Session, uniformOf } from "./affinity.ts";
-import type { Endpoint, EndpointSpec, GatewayTarget, Group } from "./endpoint.ts";
+import type { Endpoint, EndpointSpec, Group } from "./endpoint.ts";
 import { createFailback, ramped } from "./failback.ts";
+import type { GatewayTarget } from "./gateway-target.ts";
 import { type Obstacle, obstacleText, obstacleTo } from "./obstacle.ts";
 import { capacityOf, type GroupHealth, pickGroup, shareOut } from "./priority.ts";
 import { beginRamp } from "./slow-start.ts";

@@ -7,7 +7,8 @@ import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts"
 import type { DialMux } from "../../transport/mux/mux-pool.ts";
 import { createPair } from "../../transport/pair-stream.ts";
 import type { CancelConnect, Transport } from "../../transport/transport.ts";
-import type { Blame, Endpoint, GatewayTarget } from "../balance/endpoint.ts";
+import type { Endpoint } from "../balance/endpoint.ts";
+import type { Blame, GatewayTarget } from "../balance/gateway-target.ts";
 import { observe } from "../balance/peak-ewma.ts";
 import type { Service } from "../balance/service.ts";
 import type { Hops, Neighbour } from "../hops.ts";

@@ -1,7 +1,8 @@
 // What a request on its way out goes through, whatever its protocol: which endpoint, a connection to it, and what to
 // do when that does not work.
 import type { MeshError } from "../../core/errors.ts";
-import type { Blame, Endpoint } from "../balance/endpoint.ts";
+import type { Endpoint } from "../balance/endpoint.ts";
+import type { Blame } from "../balance/gateway-target.ts";
 import { observe } from "../balance/peak-ewma.ts";
 import type { Service } from "../balance/service.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
