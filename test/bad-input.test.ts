@@ -223,8 +223,12 @@ describe("bad input", () => {
         const up = await other.meshWith(
           {
             started: (child) => {
+              // Once: a second signal would end it before it has tidied up.
+              let interrupted = false;
               child.stdout?.on("data", (text: string) => {
-                if (text.includes("API server")) child.kill("SIGINT");
+                if (interrupted || !text.includes("API server")) return;
+                interrupted = true;
+                child.kill("SIGINT");
               });
             },
           },
