@@ -9,7 +9,7 @@ setUp(
     haproxy: { from: "haproxy", without: "HAProxy is not compared with" },
     nginx: { from: "nginx-light libnginx-mod-stream", without: "nginx is not compared with" },
     nghttpx: { from: "nghttp2-proxy", without: "nghttpx is not compared with" },
-    h2load: { from: "nghttp2-client", without: "our own generator makes the HTTP/2 load" },
+    h2load: { from: "nghttp2-client", without: "HTTP/2 is not measured" },
     wrk: { from: "wrk", without: "our own generator makes the HTTP/1.1 load" },
     openssl: { from: "openssl", without: "handshakes are not measured, nor peers under TLS" },
   },

@@ -49,7 +49,8 @@ function build(say) {
   step("build (tsc)", say, () => run("npm", ["run", "--silent", "build"]));
 }
 
-const onPath = (program) => run("sh", ["-c", `command -v ${program}`]).ok;
+// With the folders of administrators, which a user's $PATH may lack: HAProxy and nginx are there.
+const onPath = (program) => run("sh", ["-c", `PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v ${program}`]).ok;
 
 /**
  * Installs what is missing of `programs` (program -> Debian packages, separated by spaces) where apt-get and root are there; says what

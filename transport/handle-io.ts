@@ -16,6 +16,11 @@ const CACHED_VIEW_BYTES = 8_192;
 /** The same few come again and again. A whole array from the start: with holes in it a look-up is a dictionary's. */
 const VIEW_SLOTS = 1_024;
 
+/** Of the listener that a stream came in at. */
+export interface StreamCount {
+  connections: number;
+}
+
 /** `oncomplete` of every write that libuv kept. */
 function onWritten(this: WriteRequest, status: number): void {
   this.stream?.written(status);

@@ -4,7 +4,8 @@ import type { TLSSocket } from "node:tls";
 import { errorText } from "../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
 import { type ShutdownRequest, type SocketHandle, type StreamHandle, UV_EOF } from "./handle-binding.ts";
-import { type HandleIo, LEAST_READ_BYTES, READ_BYTES } from "./handle-io.ts";
+import { type HandleIo, LEAST_READ_BYTES, READ_BYTES, type StreamCount } from "./handle-io.ts";
+import { NOWHERE, nameOf, type SocketName } from "./handle-name.ts";
 import { type Sender, SLOT_BYTES, type Slot } from "./outbox.ts";
 import { callbackError, closedError, overflowError, systemError } from "./stream-error.ts";
 
@@ -24,7 +25,6 @@ const ECONNRESET = -constants.errno.ECONNRESET;
 
 /** Never written to: most streams hold nothing ever. */
 const NONE_HELD: Buffer[] = [];
-const NOWHERE = { address: "", port: 0 };
 
 /** Until the owner of a new stream has said who uses it. */
 const NO_USER: ByteStreamUser = { onRead() {}, onEnd() {}, onDrain() {}, onClose() {} };
@@ -41,11 +41,6 @@ function onClosed(this: StreamHandle): void {
 
 function onShutDown(this: ShutdownRequest): void {
   this.stream?.shutDown();
-}
-
-/** Of the listener that a stream came in at. */
-export interface StreamCount {
-  connections: number;
 }
 
 /** How a TLS stream is closed: Node's socket owns the handle, we only took over reading and writing. */
@@ -91,8 +86,8 @@ export class HandleStream implements ByteStream, Sender {
   #ending = false;
   #shutDown = false;
   #error: Error | undefined = undefined;
-  #remote: { address: string; port: number } | undefined = undefined;
-  #local: { address: string; port: number } | undefined = undefined;
+  #remote: SocketName | undefined = undefined;
+  #local: SocketName | undefined = undefined;
 
   constructor(io: HandleIo, handle: StreamHandle, tls?: TlsOwner, count?: StreamCount) {
     this.#io = io;
@@ -491,27 +486,13 @@ export class HandleStream implements ByteStream, Sender {
     this.destroy(callbackError(error), true);
   }
 
-  #remoteName(): { address: string; port: number } {
-    this.#remote ??= this.#name("getpeername");
+  #remoteName(): SocketName {
+    this.#remote ??= this.closed ? NOWHERE : nameOf(this.#handle, this.#tls?.socket, "getpeername");
     return this.#remote;
   }
 
-  #localName(): { address: string; port: number } {
-    this.#local ??= this.#name("getsockname");
+  #localName(): SocketName {
+    this.#local ??= this.closed ? NOWHERE : nameOf(this.#handle, this.#tls?.socket, "getsockname");
     return this.#local;
-  }
-
-  #name(which: "getpeername" | "getsockname"): { address: string; port: number } {
-    if (this.closed) return NOWHERE;
-    if (this.#tls !== undefined) {
-      const { remoteAddress, remotePort, localAddress, localPort } = this.#tls.socket;
-      const [address, port] = which === "getpeername" ? [remoteAddress, remotePort] : [localAddress, localPort];
-      return { address: address ?? "", port: port ?? 0 };
-    }
-    const handle = this.#handle as SocketHandle;
-    if (handle[which] === undefined) return NOWHERE;
-    const out: { address?: string; port?: number } = {};
-    if (handle[which](out) !== 0) return NOWHERE;
-    return { address: out.address ?? "", port: out.port ?? 0 };
   }
 }

@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { accepting, freePort, type RunningProgram, requireProgram, startProgram } from "../measure/programs.ts";
+import { accepting, type RunningProgram, requireProgram, startProgram } from "../measure/programs.ts";
+import { startPeer, startPeerPair } from "./peer.ts";
 import { BULK_BUFFER_BYTES, SERVER_NAME, type Setting, type Subject } from "./subject.ts";
 
 /** A core of its own, as every subject has: one worker, and no admin port. */
@@ -95,49 +96,40 @@ function httpProxy(port: number, to: number, more: { http2?: boolean; listenTls?
 }
 
 /** One Envoy: HTTP/1.1 in, HTTP/1.1 out. */
-export async function startEnvoy(setting: Setting): Promise<Subject> {
-  requireProgram("envoy");
-  const port = await freePort();
-  const running = await start(setting, "http1", httpProxy(port, setting.appPort, {}), port);
-  return { name: "envoy", port, pids: [running.pid], stop: () => running.stop() };
+export function startEnvoy(setting: Setting): Promise<Subject> {
+  return startPeer("envoy", (port) => start(setting, "http1", httpProxy(port, setting.appPort, {}), port));
 }
 
 /** One Envoy: HTTP/2 without TLS in and out. */
-export async function startEnvoyHttp2(setting: Setting): Promise<Subject> {
-  requireProgram("envoy");
-  const port = await freePort();
-  const running = await start(setting, "http2", httpProxy(port, setting.appPort, { http2: true }), port);
-  return { name: "envoy", port, pids: [running.pid], stop: () => running.stop() };
+export function startEnvoyHttp2(setting: Setting): Promise<Subject> {
+  return startPeer("envoy", (port) => start(setting, "http2", httpProxy(port, setting.appPort, { http2: true }), port));
 }
 
 /** Two Envoys with mutual TLS 1.3 between them. BoringSSL chooses TLS_AES_128_GCM_SHA256 where AES is in hardware. */
-export async function startEnvoyPair(setting: Setting): Promise<Subject> {
-  requireProgram("envoy");
-  const { root, client, server } = setting.certificates();
-  const [port, tlsPort] = [await freePort(), await freePort()];
-  const listenTls = {
-    require_client_certificate: true,
-    common_tls_context: tlsParameters(server.chain, server.key, root),
-  };
-  const dialTls = { common_tls_context: tlsParameters(client.chain, client.key, root) };
-  const inbound = await start(setting, "inbound", httpProxy(tlsPort, setting.appPort, { listenTls }), tlsPort);
-  const outbound = await start(setting, "outbound", httpProxy(port, tlsPort, { dialTls }), port);
-  return {
-    name: "envoy",
-    port,
-    handshakes: { address: `127.0.0.1:${tlsPort}`, client },
-    pids: [outbound.pid, inbound.pid],
-    async stop() {
-      await outbound.stop();
-      await inbound.stop();
+export function startEnvoyPair(setting: Setting): Promise<Subject> {
+  return startPeerPair("envoy", setting, {
+    inbound: (tlsPort) => {
+      const { root, server } = setting.certificates();
+      const listenTls = {
+        require_client_certificate: true,
+        common_tls_context: tlsParameters(server.chain, server.key, root),
+      };
+      return start(setting, "inbound", httpProxy(tlsPort, setting.appPort, { listenTls }), tlsPort);
     },
-  };
+    outbound: (port, tlsPort) => {
+      const { root, client } = setting.certificates();
+      const dialTls = { common_tls_context: tlsParameters(client.chain, client.key, root) };
+      return start(setting, "outbound", httpProxy(port, tlsPort, { dialTls }), port);
+    },
+  });
 }
 
 /** One Envoy that passes TLS on by SNI. */
-export async function startEnvoyRelay(setting: Setting): Promise<Subject> {
-  requireProgram("envoy");
-  const port = await freePort();
+export function startEnvoyRelay(setting: Setting): Promise<Subject> {
+  return startPeer("envoy", (port) => start(setting, "relay", relay(setting, port), port));
+}
+
+function relay(setting: Setting, port: number): object {
   const inspector = {
     name: "envoy.filters.listener.tls_inspector",
     typed_config: typed("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", {}),
@@ -149,7 +141,7 @@ export async function startEnvoyRelay(setting: Setting): Promise<Subject> {
       cluster: "next",
     }),
   };
-  const config = {
+  return {
     static_resources: {
       listeners: [
         {
@@ -173,6 +165,4 @@ export async function startEnvoyRelay(setting: Setting): Promise<Subject> {
       ],
     },
   };
-  const running = await start(setting, "relay", config, port);
-  return { name: "envoy", port, pids: [running.pid], stop: () => running.stop() };
 }

@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { accepting, freePort, type RunningProgram, requireProgram, startProgram } from "../measure/programs.ts";
+import { accepting, type RunningProgram, requireProgram, startProgram } from "../measure/programs.ts";
+import { startPeer, startPeerPair } from "./peer.ts";
 import { BULK_BUFFER_BYTES, CIPHER, SERVER_NAME, type Setting, type Subject } from "./subject.ts";
 
 const GLOBAL = `global
@@ -30,65 +31,60 @@ async function start(setting: Setting, name: string, text: string, port: number)
 }
 
 /** One HAProxy: HTTP/1.1 in, HTTP/1.1 out. */
-export async function startHaproxy(setting: Setting): Promise<Subject> {
-  const port = await freePort();
-  const running = await start(
-    setting,
-    "http1",
-    `${GLOBAL}${HTTP_DEFAULTS}
+export function startHaproxy(setting: Setting): Promise<Subject> {
+  return startPeer("haproxy", (port) =>
+    start(
+      setting,
+      "http1",
+      `${GLOBAL}${HTTP_DEFAULTS}
 listen plain
   bind 127.0.0.1:${port}
   server app 127.0.0.1:${setting.appPort}
 `,
-    port,
+      port,
+    ),
   );
-  return { name: "haproxy", port, pids: [running.pid], stop: () => running.stop() };
 }
 
 /** Two HAProxys with mutual TLS 1.3 between them. */
-export async function startHaproxyPair(setting: Setting): Promise<Subject> {
-  requireProgram("haproxy");
-  const { root, client, server } = setting.certificates();
-  const [port, tlsPort] = [await freePort(), await freePort()];
-  const inbound = await start(
-    setting,
-    "inbound",
-    `${GLOBAL}${HTTP_DEFAULTS}
+export function startHaproxyPair(setting: Setting): Promise<Subject> {
+  return startPeerPair("haproxy", setting, {
+    inbound: (tlsPort) => {
+      const { root, server } = setting.certificates();
+      return start(
+        setting,
+        "inbound",
+        `${GLOBAL}${HTTP_DEFAULTS}
 listen mtls
   bind 127.0.0.1:${tlsPort} ssl crt ${server.both} ca-file ${root} verify required
   server app 127.0.0.1:${setting.appPort}
 `,
-    tlsPort,
-  );
-  const outbound = await start(
-    setting,
-    "outbound",
-    `${GLOBAL}${HTTP_DEFAULTS}
+        tlsPort,
+      );
+    },
+    outbound: (port, tlsPort) => {
+      const { root, client } = setting.certificates();
+      return start(
+        setting,
+        "outbound",
+        `${GLOBAL}${HTTP_DEFAULTS}
 listen plain
   bind 127.0.0.1:${port}
   server peer 127.0.0.1:${tlsPort} ssl crt ${client.both} ca-file ${root} verify required
 `,
-    port,
-  );
-  return {
-    name: "haproxy",
-    port,
-    handshakes: { address: `127.0.0.1:${tlsPort}`, client },
-    pids: [outbound.pid, inbound.pid],
-    async stop() {
-      await outbound.stop();
-      await inbound.stop();
+        port,
+      );
     },
-  };
+  });
 }
 
 /** One HAProxy that passes TLS on by SNI. */
-export async function startHaproxyRelay(setting: Setting): Promise<Subject> {
-  const port = await freePort();
-  const running = await start(
-    setting,
-    "relay",
-    `${GLOBAL}  tune.bufsize ${BULK_BUFFER_BYTES}
+export function startHaproxyRelay(setting: Setting): Promise<Subject> {
+  return startPeer("haproxy", (port) =>
+    start(
+      setting,
+      "relay",
+      `${GLOBAL}  tune.bufsize ${BULK_BUFFER_BYTES}
 defaults
   mode tcp
   timeout connect 5s
@@ -102,23 +98,23 @@ frontend relay
 backend app
   server app 127.0.0.1:${setting.appPort}
 `,
-    port,
+      port,
+    ),
   );
-  return { name: "haproxy", port, pids: [running.pid], stop: () => running.stop() };
 }
 
 /** One HAProxy: HTTP/2 without TLS in and out. */
-export async function startHaproxyHttp2(setting: Setting): Promise<Subject> {
-  const port = await freePort();
-  const running = await start(
-    setting,
-    "http2",
-    `${GLOBAL}${HTTP_DEFAULTS}
+export function startHaproxyHttp2(setting: Setting): Promise<Subject> {
+  return startPeer("haproxy", (port) =>
+    start(
+      setting,
+      "http2",
+      `${GLOBAL}${HTTP_DEFAULTS}
 listen h2
   bind 127.0.0.1:${port} proto h2
   server app 127.0.0.1:${setting.appPort} proto h2
 `,
-    port,
+      port,
+    ),
   );
-  return { name: "haproxy", port, pids: [running.pid], stop: () => running.stop() };
 }

@@ -9,6 +9,7 @@ import {
   requireProgram,
   startProgram,
 } from "../measure/programs.ts";
+import { startPeer, startPeerPair } from "./peer.ts";
 import { AUTHORITY, BULK_BUFFER_BYTES, CIPHER, SERVER_NAME, type Setting, type Subject } from "./subject.ts";
 
 /** Idle connections to the app that are kept: more than any load has open. */
@@ -66,15 +67,15 @@ async function start(
 }
 
 /** One nginx: HTTP/1.1 in, HTTP/1.1 out over kept connections. */
-export async function startNginx(setting: Setting): Promise<Subject> {
-  const port = await freePort();
-  const running = await start(
-    setting,
-    "http1",
-    (folder) =>
-      http(
-        folder,
-        `${upstream(setting.appPort)}
+export function startNginx(setting: Setting): Promise<Subject> {
+  return startPeer("nginx", (port) =>
+    start(
+      setting,
+      "http1",
+      (folder) =>
+        http(
+          folder,
+          `${upstream(setting.appPort)}
   server {
     listen 127.0.0.1:${port};
     location / {
@@ -82,24 +83,24 @@ export async function startNginx(setting: Setting): Promise<Subject> {
       ${FORWARD}
     }
   }`,
-      ),
-    port,
+        ),
+      port,
+    ),
   );
-  return { name: "nginx", port, pids: [running.pid], stop: () => running.stop() };
 }
 
 /** Two nginx with mutual TLS 1.3 between them, connections kept and sessions resumed. */
-export async function startNginxPair(setting: Setting): Promise<Subject> {
-  requireProgram("nginx");
-  const { root, client, server } = setting.certificates();
-  const [port, tlsPort] = [await freePort(), await freePort()];
-  const inbound = await start(
-    setting,
-    "inbound",
-    (folder) =>
-      http(
-        folder,
-        `${upstream(setting.appPort)}
+export function startNginxPair(setting: Setting): Promise<Subject> {
+  return startPeerPair("nginx", setting, {
+    inbound: (tlsPort) => {
+      const { root, server } = setting.certificates();
+      return start(
+        setting,
+        "inbound",
+        (folder) =>
+          http(
+            folder,
+            `${upstream(setting.appPort)}
   server {
     listen 127.0.0.1:${tlsPort} ssl;
     ssl_certificate ${server.chain};
@@ -115,16 +116,19 @@ export async function startNginxPair(setting: Setting): Promise<Subject> {
       ${FORWARD}
     }
   }`,
-      ),
-    tlsPort,
-  );
-  const outbound = await start(
-    setting,
-    "outbound",
-    (folder) =>
-      http(
-        folder,
-        `${upstream(tlsPort)}
+          ),
+        tlsPort,
+      );
+    },
+    outbound: (port, tlsPort) => {
+      const { root, client } = setting.certificates();
+      return start(
+        setting,
+        "outbound",
+        (folder) =>
+          http(
+            folder,
+            `${upstream(tlsPort)}
   server {
     listen 127.0.0.1:${port};
     location / {
@@ -140,32 +144,23 @@ export async function startNginxPair(setting: Setting): Promise<Subject> {
       ${FORWARD}
     }
   }`,
-      ),
-    port,
-  );
-  return {
-    name: "nginx",
-    port,
-    handshakes: { address: `127.0.0.1:${tlsPort}`, client },
-    pids: [outbound.pid, inbound.pid],
-    async stop() {
-      await outbound.stop();
-      await inbound.stop();
+          ),
+        port,
+      );
     },
-  };
+  });
 }
 
 const STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 /** One nginx that passes TLS on by SNI. */
-export async function startNginxRelay(setting: Setting): Promise<Subject> {
-  requireProgram("nginx");
-  if (!existsSync(STREAM_MODULE)) throw new Missing("nginx has no stream module (Debian: libnginx-mod-stream)");
-  const port = await freePort();
-  const running = await start(
-    setting,
-    "relay",
-    (folder) => `load_module ${STREAM_MODULE};
+export function startNginxRelay(setting: Setting): Promise<Subject> {
+  return startPeer("nginx", (port) => {
+    if (!existsSync(STREAM_MODULE)) throw new Missing("nginx has no stream module (Debian: libnginx-mod-stream)");
+    return start(
+      setting,
+      "relay",
+      (folder) => `load_module ${STREAM_MODULE};
 ${main(folder)}stream {
   map $ssl_preread_server_name $next {
     ${SERVER_NAME} 127.0.0.1:${setting.appPort};
@@ -181,9 +176,9 @@ ${main(folder)}stream {
   }
 }
 `,
-    port,
-  );
-  return { name: "nginx", port, pids: [running.pid], stop: () => running.stop() };
+      port,
+    );
+  });
 }
 
 /** An app that speaks HTTP/2 without TLS, on the core of the load. */

@@ -80,7 +80,7 @@ export class FirstBytes<D> implements ByteStreamUser {
   #finish(): void {
     this.#done = true;
     this.#held = NOTHING;
-    this.#options.wheel.disarm(this.#timer);
+    this.#options.wheel.drop(this.#timer);
     this.#options.connections.delete(this);
   }
 }

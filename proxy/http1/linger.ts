@@ -54,7 +54,7 @@ class Lingering implements ByteStreamUser {
   onDrain(): void {}
 
   onClose(): void {
-    this.#engine.transport.wheel.disarm(this.#timer);
+    this.#engine.transport.wheel.drop(this.#timer);
     this.#engine.connections.delete(this);
     this.#onGone();
   }

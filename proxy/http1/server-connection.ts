@@ -392,7 +392,7 @@ export class ServerConnection<S> implements ByteStreamUser, ClientSide {
   onClose(): void {
     const phase = this.#phase;
     this.#phase = "gone";
-    this.#disarm();
+    this.#engine.transport.wheel.drop(this.#timer);
     this.forget();
     this.#exchange.lost(phase === "wait" || phase === "body");
   }

@@ -285,7 +285,7 @@ export abstract class Http2Session extends Sender {
   }
 
   onClose(): void {
-    this.engine.base.transport.wheel.disarm(this.#timer);
+    this.engine.base.transport.wheel.drop(this.#timer);
     if (this.over) {
       this.discard();
       return;

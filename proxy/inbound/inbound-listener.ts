@@ -133,7 +133,7 @@ class Greeting implements ByteStreamUser {
 
   #judge(preface: Preface): void {
     const { admission, engine, metrics, transport } = this.#deps;
-    transport.wheel.disarm(this.#timer);
+    transport.wheel.drop(this.#timer);
     engine.connections.delete(this);
     const { port, protocol } = preface;
     const peer = this.#peer;
@@ -264,7 +264,7 @@ class Greeting implements ByteStreamUser {
   onDrain(): void {}
 
   onClose = (): void => {
-    this.#deps.transport.wheel.disarm(this.#timer);
+    this.#deps.transport.wheel.drop(this.#timer);
     this.#stopWaiting?.();
     this.#deps.engine.connections.delete(this);
   };

@@ -534,7 +534,7 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
     this.#ended = true;
     const { context } = this;
     context.connections--;
-    context.wheel.disarm(this.#timer);
+    context.wheel.drop(this.#timer);
     if (this.#out !== undefined) context.giveBuffer(this.#out);
     this.#out = undefined;
     this.#outBytes = 0;

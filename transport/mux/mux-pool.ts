@@ -153,7 +153,7 @@ export class MuxPool<B> {
         this.#serveSoon();
       },
       onGone: (reason) => {
-        this.#context.wheel.disarm(age);
+        this.#context.wheel.drop(age);
         this.#options.onChange?.(reason);
         this.#connections = this.#connections.filter((each) => each !== connection);
         this.#serveSoon();
