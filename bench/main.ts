@@ -76,9 +76,9 @@ async function run(argv: readonly string[]): Promise<number> {
   if (host.load > BUSY * host.cores)
     say(`The machine is busy (load ${host.load.toFixed(1)}): trust ratios, not figures.`);
   const date = new Date().toISOString();
-  const { seconds, rounds, profile } = options;
+  const { seconds, rounds, profile, only } = options;
   const folder = profile === undefined ? {} : { profile: resolve(profile) };
-  const result = await runSuite(suite, { seconds, rounds, say, ...folder });
+  const result = await runSuite(suite, { seconds, rounds, say, ...folder, ...(only === undefined ? {} : { only }) });
   const ratios = ratiosOf(result.subjects);
   const report: Report = { suite: suite.name, date, host, seconds, rounds, ...result, ratios };
   if (options.save) say(`saved: ${save(report, `medians of ${rounds} rounds of ${seconds} s`, tableOf(report))}`);

@@ -11,7 +11,7 @@ export interface BenchOptions {
   readonly save: boolean;
   /** Folder for CPU profiles of our processes; they cost some of the speed. */
   readonly profile?: string;
-  /** Failover: only cases whose name has this in it. */
+  /** Only phases whose title has this in it; of failover, cases whose name has. */
   readonly only?: string;
 }
 
@@ -24,7 +24,7 @@ const REPETITIONS = 20;
 export function parseOptions(argv: readonly string[], suites: readonly string[]): BenchOptions {
   const usage = (what: string) =>
     new Error(
-      `${what}. npm run bench -- <${suites.join("|")}> [--json] [--seconds N] [--rounds N] [--save] [--profile folder] [--only case]`,
+      `${what}. npm run bench -- <${suites.join("|")}> [--json] [--seconds N] [--rounds N] [--save] [--profile folder] [--only <part of a phase or case>]`,
     );
   const parsed = (() => {
     try {

@@ -1,7 +1,7 @@
 // What `npm run demo` and `npm test` do first: packages, build, and Debian's programs where they can be had.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -24,8 +24,10 @@ function step(title, say, work) {
   }
 }
 
-/** npm ci, unless node_modules already is what the lock file says. */
+/** npm ci, unless node_modules already is what the lock file says, or is another folder's: npm would empty that one. */
 function packages(say) {
+  const folder = lstatSync(join(root, "node_modules"), { throwIfNoEntry: false });
+  if (folder?.isSymbolicLink()) return;
   const lock = createHash("sha256")
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex");

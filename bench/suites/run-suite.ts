@@ -22,6 +22,8 @@ export interface Bench {
 }
 
 const MOST_PER_SECOND = 5_000;
+/** Of the round that is not counted: our code is compiled by then. */
+const WARM_UP_SECONDS = 1;
 
 /** One kind of load. All its rounds over all subjects are run before the next phase begins. */
 export interface Phase {
@@ -48,6 +50,8 @@ export interface SuiteOptions {
   readonly rounds: number;
   /** Folder for CPU profiles of our processes. */
   readonly profile?: string;
+  /** Only phases whose title has this in it. */
+  readonly only?: string;
   /** Told what is going on. */
   readonly say: (line: string) => void;
 }
@@ -101,19 +105,20 @@ export async function runSuite(suite: Suite, options: SuiteOptions): Promise<Sui
 async function measureAll(
   suite: Suite,
   subjects: readonly Subject[],
-  { seconds, rounds, say }: SuiteOptions,
+  { seconds, rounds, say, only = "" }: SuiteOptions,
   shared: Pick<Bench, "cores" | "load" | "folder">,
 ): Promise<SubjectResult[]> {
   const samples = new Map<string, Sample[]>(subjects.map(({ name }) => [name, []]));
   const soFar = new Map<string, Partial<Record<Figure, number>>>();
   for (const phase of suite.phases) {
+    if (!phase.title.includes(only)) continue;
     for (let round = 0; round <= rounds; round++) {
       for (const subject of subjects) {
         const warmUp = round === 0;
         const sample = await phase.measure(subject, {
           ...shared,
           soFar,
-          seconds: warmUp ? Math.min(seconds, 2) : seconds,
+          seconds: warmUp ? WARM_UP_SECONDS : seconds,
         });
         if (sample === undefined || warmUp) continue;
         samples.get(subject.name)?.push(sample);

@@ -1,5 +1,5 @@
-// Many byte streams over one. Frames are gathered in one buffer and written once per turn of the event loop, so that one
-// write, one TLS record and one read at the other end serve many requests; what is read is parsed in place.
+// Many byte streams over one. What is sent is gathered (mux-sender.ts), so that one write, one TLS record and one read at
+// the other end serve many requests; what is read is parsed in place.
 import { errorText, MeshError } from "../../core/errors.ts";
 import type { ByteStream, ByteStreamUser } from "../byte-stream.ts";
 import { closedError, refusedError } from "../stream-error.ts";
@@ -16,18 +16,16 @@ import {
   OPEN,
   PING,
   PONG,
-  putHeader,
   RESET,
   RESET_BROKEN,
   RESET_REFUSED,
   valueAt,
   WINDOW,
 } from "./frame.ts";
-import type { Flushed, MuxContext, MuxEnd } from "./mux-context.ts";
+import type { MuxContext, MuxEnd } from "./mux-context.ts";
+import { MuxSender } from "./mux-sender.ts";
 import { type Carrier, MuxStream } from "./mux-stream.ts";
 
-/** How much of one stream's backlog goes out before the next one's turn. */
-const QUANTUM_BYTES = 16_384;
 /** Silent intervals until a connection counts as dead. */
 const MAX_SILENCE = 3;
 
@@ -45,9 +43,10 @@ export interface MuxOwner {
 }
 
 /** A multiplexed connection: the user of `stream`, which it reads, writes and closes alone. */
-export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
+export class MuxConnection implements ByteStreamUser, Carrier {
   readonly context: MuxContext;
   readonly stream: ByteStream;
+  readonly sender: MuxSender;
   readonly #owner: MuxOwner;
   readonly #dialled: boolean;
   readonly #streams = new Map<number, MuxStream>();
@@ -59,16 +58,6 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
   #ended = false;
   /** The connection below has been ended by this side. */
   #finished = false;
-
-  /** What is gathered, and how much. */
-  #out: Buffer | undefined = undefined;
-  #outBytes = 0;
-  /** The connection below takes no more for now. */
-  #blocked = false;
-  #flushDue = false;
-  /** Streams with bytes and credit that wait for room. */
-  #queue: MuxStream[] = [];
-  #pumping = false;
 
   /** The beginning of a header that came without its end. */
   readonly #header = Buffer.alloc(HEADER_BYTES);
@@ -89,6 +78,7 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
     this.stream = stream;
     this.#dialled = dialled;
     this.#owner = owner;
+    this.sender = new MuxSender(context, stream, this);
     context.connections++;
     stream.user = this;
     context.wheel.arm(this.#timer, context.limits.pingMs);
@@ -118,7 +108,7 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
   openStream(): ByteStream {
     if (!this.open || !this.#dialled) throw closedError(new Error("no stream can be opened on it"));
     const stream = this.#add(++this.#lastId);
-    this.#control(stream.id, OPEN, 0);
+    this.sender.control(stream.id, OPEN, 0);
     return stream;
   }
 
@@ -134,7 +124,7 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
   drain(): void {
     if (this.#closing || this.#ended) return;
     this.#closing = true;
-    if (!this.#dialled) this.#control(this.#lastId, GOAWAY, 0);
+    if (!this.#dialled) this.sender.control(this.#lastId, GOAWAY, 0);
     this.#owner.onChange();
     if (this.#streams.size === 0) this.#finish();
   }
@@ -142,55 +132,6 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
   /** Drops the connection and all of its streams. */
   destroy(): void {
     this.#end("cut", new Error("this side closed it"), true);
-  }
-
-  // --- writing
-
-  sendData(stream: MuxStream, buffer: Buffer, start: number, end: number): number {
-    let at = start;
-    while (at < end && stream.credit > 0 && !this.#ended) {
-      let room = this.context.gatheredBytes - this.#outBytes - HEADER_BYTES;
-      // A small remainder is not worth cutting a frame for.
-      if (room < end - at && room < QUANTUM_BYTES && this.#outBytes > 0 && !this.#blocked) {
-        this.#write();
-        continue;
-      }
-      room = Math.min(room, end - at, stream.credit, MAX_PAYLOAD);
-      if (room <= 0) return at;
-      const out = this.#gather();
-      const from = putHeader(out, this.#outBytes, stream.id, DATA, room);
-      buffer.copy(out, from, at, at + room);
-      this.#outBytes = from + room;
-      stream.credit -= room;
-      at += room;
-    }
-    stream.answered = true;
-    return at;
-  }
-
-  sayBlocked(stream: MuxStream): void {
-    if (stream.saidBlocked) return;
-    stream.saidBlocked = true;
-    this.#control(stream.id, BLOCKED, 0);
-  }
-
-  sendEnd(stream: MuxStream): void {
-    stream.answered = true;
-    this.#control(stream.id, END, 0);
-  }
-
-  sendWindow(stream: MuxStream, bytes: number): void {
-    this.#control(stream.id, WINDOW, bytes);
-  }
-
-  sendReset(stream: MuxStream, how: number): void {
-    this.#control(stream.id, RESET, how);
-  }
-
-  waitForRoom(stream: MuxStream): void {
-    if (stream.queued || stream.credit === 0) return;
-    stream.queued = true;
-    this.#queue.push(stream);
   }
 
   forget(stream: MuxStream): void {
@@ -201,72 +142,20 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
     if (this.#closing && this.#streams.size === 0) this.#finish();
   }
 
-  #flushSoon(): void {
-    if (this.#flushDue) return;
-    this.#flushDue = true;
-    this.context.flushSoon(this);
-  }
-
-  /** The gathering buffer, which goes out at the end of this turn. */
-  #gather(): Buffer {
-    this.#flushSoon();
-    this.#out ??= this.context.takeBuffer();
-    return this.#out;
-  }
-
-  #control(id: number, type: number, value: number): void {
-    if (this.#ended || this.#finished) return;
-    const out = this.#gather();
-    if (this.#outBytes + HEADER_BYTES > out.length) {
-      if (this.#blocked) {
-        this.#end("backlog", violation("it does not read what it must be told"), true);
-        return;
-      }
-      this.#write();
-      this.#control(id, type, value);
-      return;
-    }
-    this.#outBytes = putHeader(out, this.#outBytes, id, type, value);
-  }
-
-  /** Writes what is gathered; the end of a turn. */
-  flush(): void {
-    this.#flushDue = false;
-    if (this.#ended || this.#blocked) return;
-    this.#write();
-    this.#pump();
-    this.#endIfFinished();
-  }
-
-  #write(): void {
-    const out = this.#out;
-    const bytes = this.#outBytes;
-    if (out === undefined || bytes === 0) return;
-    this.#out = undefined;
-    this.#outBytes = 0;
-    if (!this.stream.write(out, 0, bytes)) this.#blocked = true;
-    this.context.giveBuffer(out);
-  }
-
   onDrain(): void {
-    this.#blocked = false;
-    if (this.#ended) return;
-    this.#write();
-    this.#pump();
-    this.#endIfFinished();
+    this.sender.drained();
   }
 
-  /** Lets the streams that wait for room send by turns. */
-  #pump(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    while (this.#queue.length > 0 && !this.#ended) {
-      if (this.#blocked && this.context.gatheredBytes - this.#outBytes <= HEADER_BYTES) break;
-      const stream = this.#queue.shift() as MuxStream;
-      stream.queued = false;
-      if (stream.sendWaiting(QUANTUM_BYTES)) this.waitForRoom(stream);
-    }
-    this.#pumping = false;
+  onBacklog(): void {
+    this.#end("backlog", violation("it does not read what it must be told"), true);
+  }
+
+  onFlushed(): void {
+    if (!this.#closing || this.#finished || this.#streams.size > 0 || this.sender.waits) return;
+    this.#finished = true;
+    this.sender.stop();
+    this.stream.end();
+    this.context.wheel.arm(this.#timer, this.context.limits.lingerMs);
   }
 
   // --- reading
@@ -355,7 +244,7 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
       }
       case PING:
         if (id !== 0) this.#badFrame(type, id, value);
-        else if (this.#strike()) this.#control(0, PONG, value);
+        else if (this.#strike()) this.sender.control(0, PONG, value);
         return;
       case PONG:
         if (id !== 0) this.#badFrame(type, id, value);
@@ -382,7 +271,7 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
     }
     this.#lastId = id;
     if (this.#streams.size >= this.context.limits.streams) {
-      if (this.#strike()) this.#control(id, RESET, RESET_REFUSED);
+      if (this.#strike()) this.sender.control(id, RESET, RESET_REFUSED);
       return;
     }
     const stream = this.#add(id);
@@ -397,7 +286,7 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
       return;
     }
     stream.lost(closedError(new Error("the stream was refused")));
-    this.#control(id, RESET, RESET_REFUSED);
+    this.sender.control(id, RESET, RESET_REFUSED);
     this.forget(stream);
   }
 
@@ -435,8 +324,7 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
     stream.credit += value;
     stream.saidBlocked = false;
     if (stream.pendingBytes === 0) return;
-    this.waitForRoom(stream);
-    if (!this.#blocked) this.#pump();
+    this.sender.credited(stream);
   }
 
   #takeGoaway(id: number, value: number): void {
@@ -498,20 +386,13 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
       this.#end("silent", new Error(`no sign of life for ${MAX_SILENCE * pingMs} ms`), true);
       return;
     }
-    if (this.#silence > 0) this.#control(0, PING, this.#silence);
+    if (this.#silence > 0) this.sender.control(0, PING, this.#silence);
   }
 
   /** No stream is left, and none will come. */
   #finish(): void {
     this.#closing = true;
-    this.#flushSoon();
-  }
-
-  #endIfFinished(): void {
-    if (!this.#closing || this.#finished || this.#streams.size > 0 || this.#outBytes > 0) return;
-    this.#finished = true;
-    this.stream.end();
-    this.context.wheel.arm(this.#timer, this.context.limits.lingerMs);
+    this.sender.flushSoon();
   }
 
   onEnd(): void {
@@ -521,6 +402,7 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
     }
     this.#closing = true;
     this.#finished = true;
+    this.sender.stop();
     this.#owner.onChange();
     this.stream.end();
   }
@@ -535,10 +417,7 @@ export class MuxConnection implements ByteStreamUser, Carrier, Flushed {
     const { context } = this;
     context.connections--;
     context.wheel.drop(this.#timer);
-    if (this.#out !== undefined) context.giveBuffer(this.#out);
-    this.#out = undefined;
-    this.#outBytes = 0;
-    this.#queue = [];
+    this.sender.stop();
     const lost = [...this.#streams.values()];
     this.#streams.clear();
     context.streams -= lost.length;

@@ -9,14 +9,8 @@ const READ_BYTES = 65_536;
 
 const NO_USER: ByteStreamUser = { onRead() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
-/** The connection that carries a stream, as far as the stream needs it. */
-export interface Carrier {
-  readonly context: MuxContext;
-  readonly stream: ByteStream;
-  /** It takes no new streams and closes after the last one. */
-  readonly draining: boolean;
-  /** Whether this side accepted: the one that may refuse. */
-  readonly mayRefuse: boolean;
+/** How a stream's frames get out. */
+export interface FrameSender {
   /** Sends what credit and room allow of `buffer[start, end)`; returns the index after it. */
   sendData(stream: MuxStream, buffer: Buffer, start: number, end: number): number;
   sendEnd(stream: MuxStream): void;
@@ -28,6 +22,17 @@ export interface Carrier {
   sendReset(stream: MuxStream, how: number): void;
   /** The stream has bytes waiting; asked for again when there is room. */
   waitForRoom(stream: MuxStream): void;
+}
+
+/** The connection that carries a stream, as far as the stream needs it. */
+export interface Carrier {
+  readonly context: MuxContext;
+  readonly stream: ByteStream;
+  readonly sender: FrameSender;
+  /** It takes no new streams and closes after the last one. */
+  readonly draining: boolean;
+  /** Whether this side accepted: the one that may refuse. */
+  readonly mayRefuse: boolean;
   /** No frame of the stream counts any more. */
   forget(stream: MuxStream): void;
 }
@@ -152,11 +157,11 @@ export class MuxStream implements ByteStream {
     if (this.closed || this.#ending || end <= start) return true;
     const waiting = this.#waiting.length;
     if (waiting === 0) {
-      const sent = this.#carrier.sendData(this, buffer, start, end);
+      const sent = this.#carrier.sender.sendData(this, buffer, start, end);
       if (sent === end) return true;
       this.#waiting.add(buffer, sent, end);
-      if (this.credit === 0) this.#carrier.sayBlocked(this);
-      else this.#carrier.waitForRoom(this);
+      if (this.credit === 0) this.#carrier.sender.sayBlocked(this);
+      else this.#carrier.sender.waitForRoom(this);
     } else {
       const { maxPendingBytes } = this.#carrier.context.limits;
       if (waiting > maxPendingBytes) {
@@ -173,11 +178,11 @@ export class MuxStream implements ByteStream {
   sendWaiting(quantum: number): boolean {
     const { buffer, start, end } = this.#waiting;
     if (buffer === undefined || this.closed) return false;
-    const sent = this.#carrier.sendData(this, buffer, start, Math.min(end, start + quantum));
+    const sent = this.#carrier.sender.sendData(this, buffer, start, Math.min(end, start + quantum));
     this.#waiting.drop(sent - start);
     if (this.#waiting.length > 0) {
       if (this.credit > 0) return true;
-      this.#carrier.sayBlocked(this);
+      this.#carrier.sender.sayBlocked(this);
       return false;
     }
     if (this.#ending) this.#sendEnd();
@@ -201,7 +206,7 @@ export class MuxStream implements ByteStream {
   #sendEnd(): void {
     if (this.#endSent || this.closed) return;
     this.#endSent = true;
-    this.#carrier.sendEnd(this);
+    this.#carrier.sender.sendEnd(this);
     this.#closeIfDone();
   }
 
@@ -293,7 +298,7 @@ export class MuxStream implements ByteStream {
   #give(bytes: number): void {
     this.#wanted = false;
     this.allowed += bytes;
-    this.#carrier.sendWindow(this, bytes);
+    this.#carrier.sender.sendWindow(this, bytes);
   }
 
   /**
@@ -360,7 +365,7 @@ export class MuxStream implements ByteStream {
 
   #drop(error: Error | undefined, how: number): void {
     this.#gone(error);
-    this.#carrier.sendReset(this, how);
+    this.#carrier.sender.sendReset(this, how);
     this.#carrier.forget(this);
     queueMicrotask(() => this.tellClosed());
   }
