@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
+import { get } from "node:https";
 import path from "node:path";
+import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { startTestServer, type TestServer } from "./api-server-harness.ts";
 
@@ -32,24 +36,46 @@ spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
 
 const NODE = { metadata: { name: "node" }, status: { conditions: [{ type: "Ready", status: "True" }] } };
 
-/** Makes every bound pod Ready and ends those that are deleted, as a kubelet would. */
+/** Makes every bound pod Ready and ends those that are deleted, as a kubelet would: told of each change by a watch. */
 async function playKubelet(api: TestServer, signal: AbortSignal): Promise<void> {
   await api.call("POST", "/api/v1/nodes", NODE);
   await api.call("PATCH", "/api/v1/nodes/node/status", NODE);
-  for (let i = 0; !signal.aborted; i++) {
-    const { items } = (await api.call("GET", "/api/v1/pods")).body;
-    for (const { metadata, spec, status } of items) {
-      const url = `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`;
-      if (metadata.deletionTimestamp !== undefined) await api.call("DELETE", url, { gracePeriodSeconds: 0 });
-      else if (spec.nodeName !== undefined && status.podIP === undefined) {
-        const conditions = [{ type: "Ready", status: "True" }];
-        await api.call("PATCH", `${url}/status`, {
-          status: { phase: "Running", podIP: `127.20.1.${(i % 250) + 1}`, conditions },
-        });
-      }
+  let addresses = 0;
+  for await (const { type, object } of watch(api, "/api/v1/pods?watch=1", signal)) {
+    const { metadata, spec, status } = object;
+    const url = `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`;
+    if (type === "DELETED") continue;
+    if (metadata.deletionTimestamp !== undefined) await api.call("DELETE", url, { gracePeriodSeconds: 0 });
+    else if (spec.nodeName !== undefined && status?.podIP === undefined) {
+      const conditions = [{ type: "Ready", status: "True" }];
+      await api.call("PATCH", `${url}/status`, {
+        status: { phase: "Running", podIP: `127.20.1.${++addresses}`, conditions },
+      });
     }
-    await new Promise((resolve) => setTimeout(resolve, 100));
   }
+}
+
+/** The events of a watch, until `signal` ends it. */
+async function* watch(api: TestServer, path: string, signal: AbortSignal): AsyncGenerator<WatchEvent> {
+  const { url, caPem, admin } = api.server;
+  const request = get(`${url}${path}`, {
+    ca: caPem,
+    agent: false,
+    headers: { authorization: `Bearer ${admin.token}` },
+    signal,
+  });
+  try {
+    const [response] = (await once(request, "response")) as [IncomingMessage];
+    for await (const line of createInterface({ input: response })) yield JSON.parse(line);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+interface WatchEvent {
+  readonly type: string;
+  // biome-ignore lint/suspicious/noExplicitAny: a Pod, of which it takes little
+  readonly object: any;
 }
 
 describe("the local API server under real clients", function () {

@@ -1,8 +1,7 @@
-import { aborted, childAbort } from "../../core/abort.ts";
+import { childAbort } from "../../core/abort.ts";
 import { backoffMs, RECONNECT } from "../../core/backoff.ts";
 import { type Clock, sleep } from "../../core/clock.ts";
-import { LINK_FINALIZER, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
-import { asMeshError, errorText, MeshError } from "../../core/errors.ts";
+import { errorText, MeshError } from "../../core/errors.ts";
 import { parseTrustDomain, type TrustDomain } from "../../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../../core/link.ts";
 import type { Log } from "../../core/log.ts";
@@ -10,17 +9,17 @@ import type { Random } from "../../core/random.ts";
 import type { TrustBundle } from "../../core/trust-bundle.ts";
 import type { TrustStore } from "../../identity/trust-store.ts";
 import type { KubeClient } from "../../kube/client.ts";
-import { type Link, SECRETS } from "../../kube/resources.ts";
+import type { Link } from "../../kube/resources.ts";
 import { PEER_LINKS, stateKey } from "../../registry/state.ts";
 import type { RegistryStore } from "../../registry/store.ts";
 import type { Evacuations } from "./evacuations.ts";
 import { federationAuthority } from "./gateway-address.ts";
-import { isTerminal, joinPeer } from "./join-client.ts";
-import { joinSecretName, parseJoinToken } from "./join-token.ts";
 import type { HealthSettings } from "./link-health.ts";
+import { type JoinSubject, LinkJoiner } from "./link-joiner.ts";
 import { LinkMonitor } from "./link-monitor.ts";
 import { LinkObject } from "./link-object.ts";
 import type { JoinedLink, LinkRecord } from "./link-record.ts";
+import { LinkRemoval, type RemovalSubject } from "./link-removal.ts";
 import { LinkSecret } from "./link-secret.ts";
 import { isOutdated, type LinkSituation } from "./link-status.ts";
 import type { LocalChange, LocalState } from "./local-state.ts";
@@ -74,6 +73,8 @@ export class LinkRunner {
   readonly #unwatch: () => void;
   readonly #changes: WakeUp;
   readonly #link: LinkObject;
+  readonly #joiner: LinkJoiner;
+  readonly #removal: LinkRemoval;
   #record: LinkRecord;
   #session: SyncSession | undefined;
   #peerWants = true;
@@ -83,7 +84,6 @@ export class LinkRunner {
   #redeemed = "";
   #closing = false;
   #leading: boolean;
-  #joinFailure: { token: string; error: MeshError; terminal: boolean } | undefined;
   #reason = "";
   #statusDue = true;
 
@@ -152,7 +152,11 @@ export class LinkRunner {
     this.#unwatch = () => {
       for (const stop of unwatch) stop();
     };
-    const loops = [this.#joinLoop(), this.#streamLoop(), this.#statusLoop(), this.#unlinkLoop()];
+    const linkDeps = { ...deps, log: this.#log };
+    this.#joiner = new LinkJoiner(this.name, linkDeps, this.#joinSubject());
+    this.#removal = new LinkRemoval(this.#link, linkDeps, this.#removalSubject());
+    const { signal: ended } = this.#abort;
+    const loops = [this.#joiner.run(ended), this.#streamLoop(), this.#statusLoop(), this.#removal.run(ended)];
     this.#tasks = loops.map((loop) =>
       loop.catch((error: unknown) => this.#log.error("link loop ended", { reason: errorText(error) })),
     );
@@ -241,59 +245,42 @@ export class LinkRunner {
     this.#statusDue = true;
   }
 
-  async #joinLoop(): Promise<void> {
-    const { clock, random } = this.#deps;
-    for (let attempt = 0; !this.#abort.signal.aborted; ) {
-      const { token } = this.#record;
-      if (token === undefined) this.#joinFailure = undefined;
-      const given = this.#joinFailure?.token === token && this.#joinFailure?.terminal;
-      if (token === undefined || given || this.#link.deleting || !this.#leading) {
-        attempt = 0;
-        await this.#changes.next();
-        continue;
-      }
-      try {
-        await this.#join(token);
-        this.#joinFailure = undefined;
-        attempt = 0;
-      } catch (error) {
-        if (this.#abort.signal.aborted) return;
-        const known = asMeshError(error, "INTERNAL", `join ${this.name}`);
-        const terminal = isTerminal(known);
-        this.#joinFailure = { token, error: known, terminal };
-        this.#log.warn("join failed", { code: known.code, reason: errorText(known), terminal });
-        this.#touchStatus();
-        if (!terminal) await sleep(clock, backoffMs(attempt++, RECONNECT, random), this.#abort.signal).catch(() => {});
-      }
-    }
+  #joinSubject(): JoinSubject {
+    const runner = this;
+    return {
+      get spec() {
+        return runner.#link.spec;
+      },
+      get token() {
+        return runner.#link.deleting || !runner.#leading ? undefined : runner.#record.token;
+      },
+      get epoch() {
+        return runner.#record.joined?.epoch ?? 0n;
+      },
+      async joined(token, joined) {
+        await runner.#secret.saveJoined(token, joined);
+        runner.#redeemed = token;
+        runner.#session?.touch("KIND_ENDPOINTS", "all");
+      },
+      changed: () => this.#touchStatus(),
+      next: () => this.#changes.next(),
+    };
   }
 
-  async #join(text: string): Promise<void> {
-    const { clock, own, ownBundle, gateways } = this.#deps;
-    const token = parseJoinToken(text, clock.wallMs());
-    if (token.cluster === own.cluster)
-      throw new MeshError("LINK_SELF", `Cannot link ${own.cluster} to itself. Use a token of another cluster.`);
-    const { spec } = this.#link;
-    if (token.cluster !== this.name || token.trustDomain !== spec.trustDomain) {
-      throw new MeshError(
-        "TOKEN_INVALID",
-        `Cannot join ${this.name}: the token is of ${token.cluster} (${token.trustDomain}). Use one of ${this.name}.`,
-      );
-    }
-    const epoch = this.#record.joined?.epoch ?? 0n;
-    const options = {
-      cluster: own.cluster,
-      bundle: ownBundle(),
-      gateways: gateways(),
-      wantsImport: spec.import,
-      offersExport: spec.export,
-      epoch,
+  #removalSubject(): RemovalSubject {
+    const runner = this;
+    return {
+      get leading() {
+        return runner.#leading;
+      },
+      get joined() {
+        return runner.#record.joined;
+      },
+      goodbye: async () => this.#session?.goodbye("unlinked"),
+      clear: () => this.#imports.clear(),
+      removeSecret: () => this.#secret.remove(),
+      next: () => this.#changes.next(),
     };
-    const joined = await joinPeer(token, options, clock, this.#abort.signal);
-    await this.#secret.saveJoined(text, joined);
-    this.#redeemed = text;
-    this.#session?.touch("KIND_ENDPOINTS", "all");
-    this.#log.info("link joined");
   }
 
   /** Keeps a stream open for ever where this side dials, or has to in the end, going round the peer's gateways. */
@@ -405,60 +392,15 @@ export class LinkRunner {
   async #onEnd(end: SessionEnd, greeted: boolean): Promise<void> {
     this.#reason = endText(end);
     if (end.by === "peer" && end.reason === "replaced") this.#deps.onReplaced?.();
-    if (end.by === "peer" && end.reason === "unlinked" && greeted) await this.#unlinkedByPeer();
+    if (end.by === "peer" && end.reason === "unlinked" && greeted) {
+      // Its stream proved to be its own.
+      this.#log.info("unlinked by peer");
+      this.#reason = "the peer has unlinked this cluster";
+      await this.#removal.ask(this.#abort.signal);
+    }
     this.#refusal.ended(end, greeted, this.#reason, this.#deps.clock.nowMs());
     this.#monitor.changed();
     this.#wake();
-  }
-
-  /** The peer, whose stream proved to be its own, has unlinked: so do we. Retried until the Link says so. */
-  async #unlinkedByPeer(): Promise<void> {
-    const { clock, random } = this.#deps;
-    this.#log.info("unlinked by peer");
-    this.#reason = "the peer has unlinked this cluster";
-    for (let attempt = 0; !this.#abort.signal.aborted; attempt++) {
-      try {
-        await this.#link.delete();
-        return;
-      } catch (error) {
-        if (isOutdated(error)) return;
-        this.#log.warn("link not deleted", { reason: errorText(error) });
-        await sleep(clock, backoffMs(attempt, RECONNECT, random), this.#abort.signal).catch(() => {});
-      }
-    }
-  }
-
-  /** Undoes the link once it is to be deleted, then lets it go; adds the finalizer that makes this possible. */
-  async #unlinkLoop(): Promise<void> {
-    const { clock, random } = this.#deps;
-    for (let attempt = 0; !this.#abort.signal.aborted; ) {
-      const { finalizers } = this.#link;
-      if (this.#link.deleting !== finalizers.includes(LINK_FINALIZER) || !this.#leading) {
-        attempt = 0;
-        await this.#changes.next();
-        continue;
-      }
-      try {
-        if (this.#link.deleting) await this.#unlink();
-        else await this.#link.setFinalizers([...finalizers, LINK_FINALIZER]);
-      } catch (error) {
-        if (this.#abort.signal.aborted) return;
-        if (!isOutdated(error)) this.#log.warn("link not changed", { reason: errorText(error) });
-        await sleep(clock, backoffMs(attempt++, RECONNECT, random), this.#abort.signal).catch(() => {});
-      }
-    }
-  }
-
-  async #unlink(): Promise<void> {
-    await this.#session?.goodbye("unlinked");
-    await Promise.race([this.#imports.clear(), aborted(this.#abort.signal)]);
-    if (this.#abort.signal.aborted) return;
-    const { joined } = this.#record;
-    // Its token could bring the link back; the side that made it forgets it with the peer.
-    if (joined !== undefined) await this.#deps.kube.delete(SECRETS, joinSecretName(joined.joinedBy), SYSTEM_NAMESPACE);
-    await this.#secret.remove();
-    await this.#link.setFinalizers(this.#link.finalizers.filter((finalizer) => finalizer !== LINK_FINALIZER));
-    this.#log.info("unlinked");
   }
 
   async #statusLoop(): Promise<void> {
@@ -483,7 +425,7 @@ export class LinkRunner {
       generation: this.#link.generation,
       joined: this.#record.joined !== undefined,
       hasToken: this.#record.token !== undefined,
-      joinFailure: this.#joinFailure,
+      joinFailure: this.#joiner.failure,
       refusedByPeer: this.#refusal.known(this.#deps.clock.nowMs()),
       connected: this.#session?.greeted ?? false,
       wasConnected: this.#wasConnected,
