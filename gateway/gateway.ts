@@ -16,6 +16,7 @@ import { RegistryWriter } from "../registry/registry-writer.ts";
 import { LOCAL_BUNDLE, LOCAL_ENDPOINTS, LOCAL_GATEWAYS, LOCAL_READY, LOCAL_SERVICES } from "../registry/state.ts";
 import type { RegistryStore } from "../registry/store.ts";
 import { Evacuations } from "./federation/evacuations.ts";
+import { FederationMetrics } from "./federation/federation-metrics.ts";
 import { listenFederation } from "./federation/federation-server.ts";
 import { federationAuthority } from "./federation/gateway-address.ts";
 import { JoinServer } from "./federation/join-server.ts";
@@ -53,6 +54,8 @@ export interface GatewayDeps {
 
 export interface Gateway {
   readonly federationPort: number;
+  /** What peers do wrong, in Prometheus text format. */
+  metricsText(): string;
   /** Share of traffic that is to go elsewhere, of each cluster that is evacuated. */
   readonly drained: ReadonlyMap<string, number>;
   /** Takes this replica out of what peers are told; those who have others to go to stop coming. */
@@ -107,6 +110,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
   const links = kube.informer<Link>(LINKS);
   const secrets = kube.informer<Secret>(SECRETS, { namespace: SYSTEM_NAMESPACE });
 
+  const metrics = new FederationMetrics();
   let advertise = deps.advertise;
   let leaving = false;
   /** What the registry knows, and this replica itself even before it does; but not once it leaves others behind. */
@@ -142,6 +146,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
       trust,
       clock,
       log,
+      metrics,
       join: (request) => join.join(request),
       accept: async (peer, pipe) => {
         if (controller === undefined)
@@ -172,6 +177,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
           secrets,
           trust,
           evacuations,
+          metrics,
         },
         // Rises with each start; a peer's clock plays no part in it.
         epoch: BigInt(Math.trunc(clock.wallMs())),
@@ -199,6 +205,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
         return presence.leave(signal);
       },
       close,
+      metricsText: () => metrics.text(),
       get drained() {
         return evacuations.shares;
       },

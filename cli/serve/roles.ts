@@ -162,7 +162,7 @@ async function serveGateway(settings: ServeSettings, signal: AbortSignal): Promi
   signal.removeEventListener("abort", end);
   return {
     notReady: () => undefined,
-    metrics: () => (relay?.metricsText() ?? "") + drainedText(gateway.drained),
+    metrics: () => (relay?.metricsText() ?? "") + gateway.metricsText() + drainedText(gateway.drained),
     async close() {
       // Peers hear of it first, so that what they have under way here ends by itself.
       await gateway.leave();

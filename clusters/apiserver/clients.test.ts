@@ -182,8 +182,9 @@ describe("the local API server under real clients", function () {
     const watch = spawn("kubectl", ["get", "configmap", "settings", "-w"], { env: environment() });
     const rows: string[] = [];
     const seen = new Promise<void>((resolve) => {
-      watch.stdout.on("data", (chunk: Buffer) => {
-        rows.push(...chunk.toString().trim().split("\n"));
+      // By lines: what kubectl writes at once may come in pieces.
+      createInterface({ input: watch.stdout }).on("line", (row) => {
+        rows.push(row);
         if (rows.length === 2) void kubectl("patch", "configmap", "settings", "-p", '{"data":{"c":"d"}}');
         if (rows.length >= 3) resolve();
       });

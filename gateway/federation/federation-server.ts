@@ -1,17 +1,19 @@
-import type { Server } from "@grpc/grpc-js";
+import type { handleBidiStreamingCall, handleUnaryCall, Server } from "@grpc/grpc-js";
 import type { Clock } from "../../core/clock.ts";
 import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
-import { MeshError } from "../../core/errors.ts";
+import { asMeshError, errorText, MeshError } from "../../core/errors.ts";
 import { type Identity, identityOf, identityParts, type TrustDomain } from "../../core/identity.ts";
 import type { Log } from "../../core/log.ts";
+import { limitLog } from "../../core/log-limit.ts";
 import { type GrpcListener, listenGrpc, type PeerOf } from "../../identity/grpc-server.ts";
 import { grpcStatusOf } from "../../identity/grpc-status.ts";
 import type { SvidSource } from "../../identity/svid-source.ts";
 import type { TrustStore } from "../../identity/trust-store.ts";
-import type { FederationHandlers } from "../../protos/gen/causeway/federation/v1/Federation.ts";
 import type { JoinRequest__Output } from "../../protos/gen/causeway/federation/v1/JoinRequest.ts";
 import type { JoinResponse } from "../../protos/gen/causeway/federation/v1/JoinResponse.ts";
-import { loadFederation } from "../../protos/load.ts";
+import type { SyncMessage } from "../../protos/gen/causeway/federation/v1/SyncMessage.ts";
+import type { FederationMetrics } from "./federation-metrics.ts";
+import { FEDERATION_SERVICE, type Incoming } from "./sync-codec.ts";
 import { serverPipe } from "./sync-grpc.ts";
 import type { SyncPipe } from "./sync-pipe.ts";
 
@@ -24,6 +26,7 @@ export interface FederationServerDeps {
   readonly trust: TrustStore;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: FederationMetrics;
   readonly join: (request: JoinRequest__Output) => Promise<JoinResponse>;
   /** Takes the stream of the gateway of `trustDomain`. @throws MeshError LINK_UNKNOWN, LINK_EXISTS, REGISTRY_UNAVAILABLE */
   readonly accept: (trustDomain: TrustDomain, pipe: () => SyncPipe) => Promise<void>;
@@ -42,9 +45,14 @@ function gatewayDomain(identity: Identity | undefined): TrustDomain {
 
 /** Serves Join to anybody with a token and Sync to linked gateways. @throws MeshError PORT_IN_USE */
 export function listenFederation(deps: FederationServerDeps): Promise<GrpcListener> {
-  const { host, port, source, trust, clock, log } = deps;
+  const { host, port, source, trust, clock, metrics } = deps;
+  // Whoever reaches the port can make it say something.
+  const log = limitLog(deps.log, clock);
   const services = (server: Server, peerOf: PeerOf) => {
-    const handlers: FederationHandlers = {
+    const handlers: {
+      Join: handleUnaryCall<JoinRequest__Output, JoinResponse>;
+      Sync: handleBidiStreamingCall<Incoming, SyncMessage>;
+    } = {
       Join(call, callback) {
         deps.join(call.request).then(
           (response) => callback(null, response),
@@ -53,10 +61,9 @@ export function listenFederation(deps: FederationServerDeps): Promise<GrpcListen
       },
       Sync(call) {
         const refuse = (error: unknown) => {
-          log.info("stream refused", {
-            code: error instanceof MeshError ? error.code : "INTERNAL",
-            reason: String(error),
-          });
+          const { code } = asMeshError(error, "INTERNAL", "sync");
+          metrics.streamRefused(code);
+          log.info("stream refused", { code, reason: errorText(error) });
           call.emit("error", grpcStatusOf(error));
         };
         try {
@@ -67,7 +74,7 @@ export function listenFederation(deps: FederationServerDeps): Promise<GrpcListen
         }
       },
     };
-    server.addService(loadFederation().Federation.service, handlers);
+    server.addService(FEDERATION_SERVICE, handlers);
   };
   return listenGrpc({ host, port, source, trust, clock, log, services, anonymousMethods: [JOIN], presentRoot: true });
 }

@@ -6,18 +6,43 @@ export const LIMITS = {
   portsPerService: 100,
   bundles: 1,
   gateways: 16,
-  /** A gRPC message, received. */
+  /** Of services or of endpoints, as the registry keeps them, in all. */
+  kindBytes: 67_108_864,
+  /** A gRPC message, received; and what it may be made of, so that few bytes do not become many objects. */
   messageBytes: 1_048_576,
+  messageItems: 32_768,
+  messageFields: 262_144,
+  /** Names in one update: sent, and received. */
+  updateNamesSent: 1_024,
+  updateNames: 2_048,
   /** An update, sent; one value, received. */
   updateBytes: 524_288,
   /** Updates sent and not yet answered. */
   window: 8,
-  /** Parts of one snapshot. */
+  /** Parts of one snapshot, and the time from its first to its last. */
   snapshotParts: 4_000,
+  snapshotMs: 300_000,
   /** Updates applied a second; more wait, and with them their answers. */
   updatesPerSecond: 200,
+  /** The same, of bytes. */
+  updateBytesPerSecond: 8_388_608,
+  updateBytesBurst: 67_108_864,
+  /** The same, of updates that end in Kubernetes: bundles and gateways. */
+  storedUpdatesPerSecond: 1,
   /** Messages of any sort in one second before the stream is cut. */
   messagesPerSecond: 2_000,
+  /** Bytes in messages that are no updates, before the stream is cut. */
+  otherBytesPerSecond: 8_388_608,
+  otherBytesBurst: 16_777_216,
+  /** Updates refused as a whole, one after the other, before the stream is cut. */
+  nacksInRow: 32,
+  /** Answers to nothing that was sent, before the stream is cut. */
+  strayAnswers: 64,
+  /** Messages that wait because the peer does not read; heartbeats are left out from here on. */
+  backlog: 128,
+  /** Streams that one peer may open one after the other, and then a second. */
+  streams: 10,
+  streamsPerSecond: 0.5,
   /** Refusals kept for people to read. */
   refusals: 20,
 } as const;
@@ -34,6 +59,8 @@ export const SYNC = {
   gatherMs: 2,
   /** A peer that says nothing at all for this long has lost its stream, whatever TCP believes. */
   silenceMs: 10_000,
+  /** A peer that refused what it was sent has a clean slate again after this long. */
+  forgiveMs: 60_000,
   /** An update without an answer for this long ends the stream. */
   ackTimeoutMs: 30_000,
 } as const;

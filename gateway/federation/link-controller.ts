@@ -139,6 +139,7 @@ export class LinkController {
   }
 
   #drop(name: string, runner: LinkRunner, reason: string): void {
+    if (reason === "unlinked") this.#deps.metrics.forget(name);
     this.#runners.delete(name);
     this.#standby.delete(runner);
     const closed = runner.close(reason).finally(() => this.#closing.delete(closed));

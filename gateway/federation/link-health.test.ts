@@ -115,7 +115,7 @@ describe("LinkMonitor", () => {
   it("publishes changes only, and a dead link within a second of its last heartbeat", async () => {
     const clock = new ManualClock();
     const published: LinkState[] = [];
-    const facts = () => ({ agreed: true, reason: "", evacuated: 0 });
+    const facts = () => ({ agreed: true, reason: "", evacuated: 0, refused: [] });
     const publish = (state: LinkState) => published.push(state);
     const monitor = new LinkMonitor({ cluster: "east", settings: HEALTH, clock, before: undefined, facts, publish });
     await clock.advance(60_000);
@@ -150,7 +150,7 @@ describe("LinkMonitor", () => {
       settings: HEALTH,
       clock: new ManualClock(),
       before: undefined,
-      facts: () => ({ agreed: true, reason: "", evacuated }),
+      facts: () => ({ agreed: true, reason: "", evacuated, refused: [] }),
       publish: (state) => published.push(state),
     });
     monitor.start();

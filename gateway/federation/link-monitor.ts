@@ -25,6 +25,8 @@ export interface LinkFacts {
   /** Both sides agree on what is shared. */
   readonly agreed: boolean;
   readonly reason: string;
+  /** What of the peer's is refused at present: "<name>: <CODE>: …". */
+  readonly refused: readonly string[];
   /** Share of the peer's traffic that somebody here wants to go elsewhere. */
   readonly evacuated: number;
 }
@@ -36,7 +38,6 @@ export class LinkMonitor {
   readonly #clock: Clock;
   readonly #facts: () => LinkFacts;
   readonly #publish: (state: LinkState) => void;
-  readonly #refused = new Map<string, string>();
   #health: HealthState;
   #sinceMs: number;
   #peerDrained = 0;
@@ -82,9 +83,9 @@ export class LinkMonitor {
 
   get state(): LinkState {
     const { health, ramp, stale } = this.#health;
-    const { agreed, reason, evacuated } = this.#facts();
+    const { agreed, reason, evacuated, refused: all } = this.#facts();
     const active = agreed && (health === "alive" || health === "recovering");
-    const refused = [...this.#refused.values()].slice(0, LIMITS.refusals);
+    const refused = all.slice(0, LIMITS.refusals).map((text) => text.slice(0, 400));
     const told = active ? "" : health === "dead" ? this.#deadReason(reason) : reason;
     const drained = Math.max(evacuated, this.#peerDrained);
     return {
@@ -128,19 +129,6 @@ export class LinkMonitor {
     if (this.#toldRttMs !== 0 && (early || change < RTT_CHANGE_MS || change < RTT_CHANGE * this.#toldRttMs)) return;
     this.#toldRttAtMs = this.#clock.nowMs();
     this.#toldRttMs = Math.round(this.#rttMs * 100) / 100;
-    this.changed();
-  }
-
-  /** A resource of the peer's was refused. */
-  refused(name: string, error: string): void {
-    if (!this.#refused.has(name) && this.#refused.size >= LIMITS.refusals) return;
-    this.#refused.set(name, `${name}: ${error}`.slice(0, 300));
-    this.changed();
-  }
-
-  /** A new stream: what was refused is offered again. */
-  forgetRefusals(): void {
-    this.#refused.clear();
     this.changed();
   }
 

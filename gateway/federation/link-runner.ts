@@ -5,7 +5,9 @@ import { errorText, MeshError } from "../../core/errors.ts";
 import { parseTrustDomain, type TrustDomain } from "../../core/identity.ts";
 import type { GatewayAddress, LinkState } from "../../core/link.ts";
 import type { Log } from "../../core/log.ts";
+import { limitLog } from "../../core/log-limit.ts";
 import type { Random } from "../../core/random.ts";
+import { TokenBucket } from "../../core/token-bucket.ts";
 import type { TrustBundle } from "../../core/trust-bundle.ts";
 import type { TrustStore } from "../../identity/trust-store.ts";
 import type { KubeClient } from "../../kube/client.ts";
@@ -13,7 +15,9 @@ import type { Link } from "../../kube/resources.ts";
 import { PEER_LINKS, stateKey } from "../../registry/state.ts";
 import type { RegistryStore } from "../../registry/store.ts";
 import type { Evacuations } from "./evacuations.ts";
+import type { FederationMetrics } from "./federation-metrics.ts";
 import { federationAuthority } from "./gateway-address.ts";
+import { LIMITS } from "./limits.ts";
 import type { HealthSettings } from "./link-health.ts";
 import { type JoinSubject, LinkJoiner } from "./link-joiner.ts";
 import { LinkMonitor } from "./link-monitor.ts";
@@ -25,7 +29,9 @@ import { isOutdated, type LinkSituation } from "./link-status.ts";
 import type { LocalChange, LocalState } from "./local-state.ts";
 import { peerExports } from "./peer-exports.ts";
 import { PeerImports, type PeerTrustStore, type StateWriter } from "./peer-imports.ts";
+import { PeerPenalty } from "./peer-penalty.ts";
 import { PeerRefusal } from "./peer-refusal.ts";
+import { peerText } from "./peer-text.ts";
 import type { DialSync } from "./sync-grpc.ts";
 import type { SyncPipe } from "./sync-pipe.ts";
 import { endText, type SessionEnd, SyncSession } from "./sync-session.ts";
@@ -51,6 +57,7 @@ export interface LinkRunnerDeps {
   readonly gateways: () => readonly GatewayAddress[];
   readonly health: HealthSettings;
   readonly evacuations: Evacuations;
+  readonly metrics: FederationMetrics;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -80,6 +87,8 @@ export class LinkRunner {
   #peerWants = true;
   #wasConnected = false;
   readonly #refusal = new PeerRefusal();
+  readonly #penalty = new PeerPenalty();
+  readonly #streams: TokenBucket;
   /** The token that this runner has joined with. */
   #redeemed = "";
   #closing = false;
@@ -102,7 +111,9 @@ export class LinkRunner {
     this.#deps = deps;
     this.#abort = childAbort(signal);
     this.#changes = new WakeUp(deps.clock, this.#abort.signal);
-    this.#log = deps.log.child({ link: this.name });
+    // Most of what a link logs is its peer's doing.
+    this.#log = limitLog(deps.log.child({ link: this.name }), deps.clock);
+    this.#streams = new TokenBucket(deps.clock, LIMITS.streamsPerSecond, LIMITS.streams);
     const secretName = () => this.#link.spec.secretName;
     this.#secret = new LinkSecret(deps.kube, this.name, secretName, (stored) => {
       this.#record = stored;
@@ -125,6 +136,7 @@ export class LinkRunner {
       facts: () => ({
         agreed: this.#session?.agreed ?? false,
         reason: this.#session?.doubt ?? this.#reason,
+        refused: [...(this.#penalty.text === "" ? [] : [this.#penalty.text]), ...(this.#session?.refusals ?? [])],
         evacuated: deps.evacuations.share(this.name),
       }),
       publish: (state) => {
@@ -214,6 +226,11 @@ export class LinkRunner {
     if (this.#link.spec.dial && own.cluster < this.name) {
       throw new MeshError("LINK_EXISTS", `Cannot sync: both sides dial, and ${own.cluster}'s stream is the one.`);
     }
+    const waitMs = this.#penalty.waitMs(this.#deps.clock.nowMs());
+    if (waitMs > 0 || !this.#streams.take()) {
+      const why = waitMs > 0 ? `it was cut off: ${this.#penalty.text}` : "it opens streams too fast.";
+      throw new MeshError("LIMIT_EXCEEDED", `Cannot sync with ${this.name}: ${why}`);
+    }
     await this.#session?.goodbye("replaced");
     // Another may have come in the meantime.
     if (this.#session !== undefined) throw new MeshError("LINK_EXISTS", "Cannot sync: another stream was faster.");
@@ -301,6 +318,11 @@ export class LinkRunner {
         await this.#changes.next();
         continue;
       }
+      const waitMs = this.#penalty.waitMs(clock.nowMs());
+      if (waitMs > 0) {
+        await this.#changes.next(waitMs);
+        continue;
+      }
       const addresses = this.#addresses(joined);
       const address = addresses[next++ % addresses.length];
       if (address === undefined) {
@@ -349,7 +371,8 @@ export class LinkRunner {
       },
       offered: () => this.#link.spec.export && this.#peerWants,
     });
-    this.#monitor.forgetRefusals();
+    const { metrics } = this.#deps;
+    let agreedMs: number | undefined;
     const session = new SyncSession(pipe, {
       own,
       peer,
@@ -374,17 +397,27 @@ export class LinkRunner {
           this.#monitor.heartbeat();
         },
         onRtt: (rttMs) => this.#monitor.rtt(rttMs),
-        onAgreed: (kinds) => this.#imports.publishDigest(kinds),
+        onAgreed: (kinds) => {
+          agreedMs ??= clock.nowMs();
+          this.#penalty.agreed();
+          this.#imports.publishDigest(kinds);
+        },
         onChange: () => {
           this.#monitor.changed();
           this.#touchStatus();
         },
-        onRefused: (kind, name, error) => this.#monitor.refused(name === "" ? kind : name, error),
+        onRefused: (kind, name, error) => {
+          metrics.refused(this.name, kind, name, error);
+          this.#log.warn("refused", { kind, name: peerText(name, 130), reason: error });
+        },
+        onRefusedByPeer: (kind) => metrics.resync(this.name, kind),
       },
     });
     this.#session = session;
     const end = await session.done;
     if (this.#session === session) this.#session = undefined;
+    metrics.streamEnded(this.name, end);
+    this.#penalty.ended(end, agreedMs, clock.nowMs());
     await this.#onEnd(end, session.greeted);
     return { ...end, greeted: session.greeted };
   }

@@ -18,6 +18,7 @@ export interface OutboxSource {
 interface Sent {
   readonly names: ReadonlyMap<string, string>;
   readonly final: boolean;
+  readonly atMs: number;
 }
 
 /**
@@ -40,8 +41,12 @@ export class Outbox {
   #revision = 0n;
   #nonce = 0;
 
-  constructor(kind: SyncKind, source: OutboxSource, own: PeerNames) {
+  readonly #nowMs: () => number;
+  #unknown = false;
+
+  constructor(kind: SyncKind, source: OutboxSource, own: PeerNames, nowMs: () => number) {
     this.kind = kind;
+    this.#nowMs = nowMs;
     this.#source = source;
     this.#own = own;
   }
@@ -73,7 +78,19 @@ export class Outbox {
 
   /** There is something to say: where not, nothing is sent and nothing compared. */
   get ready(): boolean {
-    return this.#source.ready;
+    return this.#source.ready && !this.#unknown;
+  }
+
+  /** The peer is of an earlier version and does not know this kind: it hears no more of it. */
+  mute(): void {
+    this.#unknown = true;
+    this.#inFlight.clear();
+  }
+
+  /** When the update was sent that waits longest for its answer; undefined: none does. */
+  get waitingSinceMs(): number | undefined {
+    const [oldest] = this.#inFlight.values();
+    return oldest?.atMs;
   }
 
   get inFlight(): number {
@@ -87,7 +104,7 @@ export class Outbox {
 
   /** The next update to send, if there is any. */
   next(): Update | undefined {
-    if (!this.#source.ready) return undefined;
+    if (!this.ready) return undefined;
     if (this.#needSnapshot) {
       this.#needSnapshot = false;
       this.#snapshot = { names: [...this.#source.names()], next: 0 };
@@ -103,7 +120,8 @@ export class Outbox {
     const upserts: Resource__Output[] = [];
     const names = new Map<string, string>();
     let bytes = 0;
-    while (snapshot.next < snapshot.names.length && bytes < LIMITS.updateBytes) {
+    const full = () => bytes >= LIMITS.updateBytes || upserts.length >= LIMITS.updateNamesSent;
+    while (snapshot.next < snapshot.names.length && !full()) {
       const name = snapshot.names[snapshot.next++] ?? "";
       const item = this.#item(name);
       if (item === undefined) continue;
@@ -114,7 +132,7 @@ export class Outbox {
     }
     const more = snapshot.next < snapshot.names.length;
     if (!more) this.#snapshot = undefined;
-    return this.#update({ snapshot: true, more, upserts, removes: [] }, { names, final: !more });
+    return this.#update({ snapshot: true, more, upserts, removes: [] }, { names, final: !more, atMs: this.#nowMs() });
   }
 
   #delta(): Update | undefined {
@@ -123,7 +141,7 @@ export class Outbox {
     const names = new Map<string, string>();
     let bytes = 0;
     for (const name of this.#dirty) {
-      if (bytes >= LIMITS.updateBytes) break;
+      if (bytes >= LIMITS.updateBytes || upserts.length + removes.length >= LIMITS.updateNamesSent) break;
       this.#dirty.delete(name);
       const item = this.#item(name);
       if (item === undefined) {
@@ -142,7 +160,10 @@ export class Outbox {
     }
     if (upserts.length + removes.length === 0) return undefined;
     this.#revision += 1n;
-    return this.#update({ snapshot: false, more: false, upserts, removes }, { names, final: false });
+    return this.#update(
+      { snapshot: false, more: false, upserts, removes },
+      { names, final: false, atMs: this.#nowMs() },
+    );
   }
 
   /** What we would refuse ourselves is not sent: both sides read a value the same way. */

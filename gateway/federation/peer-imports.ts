@@ -131,8 +131,8 @@ export class PeerImports implements InboxSink {
     this.#values.set(kind, values);
     if (whole === undefined) {
       for (const name of removes) {
-        values.delete(name);
-        this.#writer.delete(peerKey(kind, this.#cluster, name));
+        // A name that was never there could be anything, and there could be any number.
+        if (values.delete(name)) this.#writer.delete(peerKey(kind, this.#cluster, name));
       }
       for (const received of upserts) {
         values.set(received.name, received.value);

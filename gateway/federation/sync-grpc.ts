@@ -1,4 +1,4 @@
-import type { ClientDuplexStream, ServerDuplexStream, ServiceError } from "@grpc/grpc-js";
+import type { ServerDuplexStream, ServiceError } from "@grpc/grpc-js";
 import type { Clock } from "../../core/clock.ts";
 import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE } from "../../core/defaults.ts";
 import type { MeshError } from "../../core/errors.ts";
@@ -6,10 +6,10 @@ import { identityOf, type TrustDomain } from "../../core/identity.ts";
 import { grpcChannelCredentials } from "../../identity/grpc-channel.ts";
 import { meshErrorOf } from "../../identity/grpc-status.ts";
 import type { WorkloadTls } from "../../identity/workload-tls.ts";
-import type { SyncMessage, SyncMessage__Output } from "../../protos/gen/causeway/federation/v1/SyncMessage.ts";
-import { loadFederation } from "../../protos/load.ts";
+import type { SyncMessage } from "../../protos/gen/causeway/federation/v1/SyncMessage.ts";
 import { federationAuthority } from "./gateway-address.ts";
 import { FEDERATION_CLIENT_OPTIONS } from "./join-client.ts";
+import { type Incoming, openSync } from "./sync-codec.ts";
 import type { SyncPipe, SyncPipeUser } from "./sync-pipe.ts";
 
 /** Opens a stream to a peer's gateway; it tells by `onClose` when that does not come about. */
@@ -20,24 +20,17 @@ export type DialSync = (
 
 /** Dials over mutual TLS: only the peer's gateway, by its SPIFFE ID, will do. */
 export function grpcDialer(tls: WorkloadTls, clock: Clock): DialSync {
-  const { Federation } = loadFederation();
   return ({ trustDomain, cluster }, gateway) => {
     const expected = identityOf(trustDomain, SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.gateway);
     const credentials = grpcChannelCredentials({ tls, trustDomain, expected, clock });
-    const client = new Federation(federationAuthority(gateway), credentials, FEDERATION_CLIENT_OPTIONS);
-    const stream: ClientDuplexStream<SyncMessage, SyncMessage__Output> = client.Sync();
+    const { stream, close } = openSync(federationAuthority(gateway), credentials, FEDERATION_CLIENT_OPTIONS);
     const read = (error: ServiceError) => meshErrorOf(error, `sync with ${cluster}`, credentials.lastFailure);
-    return pipeOf(
-      stream,
-      read,
-      () => stream.cancel(),
-      () => client.close(),
-    );
+    return pipeOf(stream, read, () => stream.cancel(), close);
   };
 }
 
 /** The server's end of a stream. */
-export function serverPipe(call: ServerDuplexStream<SyncMessage__Output, SyncMessage>, doing: string): SyncPipe {
+export function serverPipe(call: ServerDuplexStream<Incoming, SyncMessage>, doing: string): SyncPipe {
   return pipeOf(
     call,
     (error) => meshErrorOf(error, doing),
@@ -49,7 +42,8 @@ export function serverPipe(call: ServerDuplexStream<SyncMessage__Output, SyncMes
 interface Duplex {
   write(message: SyncMessage): boolean;
   end(): void;
-  on(event: "data", listener: (message: SyncMessage__Output) => void): unknown;
+  readonly writableLength: number;
+  on(event: "data", listener: (incoming: Incoming) => void): unknown;
   on(event: "end" | "close" | "cancelled", listener: () => void): unknown;
   on(event: "error", listener: (error: ServiceError) => void): unknown;
   pause(): unknown;
@@ -74,8 +68,8 @@ function pipeOf(
   };
   // Flowing only once there is somebody to take the messages.
   stream.pause();
-  stream.on("data", (message) => {
-    if (closed === undefined) user?.onMessage(message);
+  stream.on("data", (incoming) => {
+    if (closed === undefined) user?.onMessage(incoming);
   });
   stream.on("error", (error) => close(read(error)));
   stream.on("cancelled", () => close(undefined));
@@ -95,6 +89,9 @@ function pipeOf(
     },
     send(message) {
       if (writable) stream.write(message);
+    },
+    get backlog() {
+      return stream.writableLength;
     },
     end() {
       if (!writable) return;

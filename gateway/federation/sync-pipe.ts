@@ -1,9 +1,10 @@
 import type { MeshError } from "../../core/errors.ts";
-import type { SyncMessage, SyncMessage__Output } from "../../protos/gen/causeway/federation/v1/SyncMessage.ts";
+import type { SyncMessage } from "../../protos/gen/causeway/federation/v1/SyncMessage.ts";
+import type { Incoming } from "./sync-codec.ts";
 
 /** Who uses a pipe. Nothing is called after `onClose`, which is called exactly once. */
 export interface SyncPipeUser {
-  onMessage(message: SyncMessage__Output): void;
+  onMessage(incoming: Incoming): void;
   /** Gone; `error` is undefined after an orderly end by either side. */
   onClose(error: MeshError | undefined): void;
 }
@@ -12,6 +13,8 @@ export interface SyncPipeUser {
 export interface SyncPipe {
   use(user: SyncPipeUser): void;
   send(message: SyncMessage): void;
+  /** Messages sent that have not left: the other side does not read them. */
+  readonly backlog: number;
   /** Closes once what was sent is on its way. */
   end(): void;
   destroy(): void;

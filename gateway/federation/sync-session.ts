@@ -12,8 +12,15 @@ import { HeartbeatMeter } from "./heartbeat-meter.ts";
 import { Inbox, type InboxSink } from "./inbox.ts";
 import { LIMITS, SYNC } from "./limits.ts";
 import { Outbox, type OutboxSource } from "./outbox.ts";
+import { PeerConduct } from "./peer-conduct.ts";
+import { peerText } from "./peer-text.ts";
+import type { Incoming } from "./sync-codec.ts";
 import type { SyncPipe } from "./sync-pipe.ts";
 import { type PeerNames, SYNC_KINDS, type SyncKind } from "./wire.ts";
+
+/** How a NACK begins of a kind that only its sender knows. */
+const UNKNOWN_KIND = "PROTOCOL_VERSION:";
+const MAX_DIGEST_KINDS = 16;
 
 /** How a session ended: who said so, and why ("unlinked", "draining", "replaced", an error code, or "lost"). */
 export interface SessionEnd {
@@ -33,8 +40,10 @@ export interface SessionObserver {
   onChange(): void;
   /** What we hold is what the peer says that it sent. */
   onAgreed(kinds: readonly KindDigest__Output[]): void;
-  /** We refused a resource of the peer's. */
+  /** We refused a resource of the peer's, or with an empty name a whole update. */
   onRefused(kind: SyncKind, name: string, error: string): void;
+  /** The peer refused an update of ours, or did not agree with a digest. */
+  onRefusedByPeer(kind: string): void;
 }
 
 export interface SessionOptions {
@@ -53,7 +62,7 @@ export interface SessionOptions {
   readonly log: Log;
 }
 
-type Work = { readonly update: Update__Output } | { readonly digest: Digest__Output };
+type Work = { readonly update: Update__Output; readonly bytes: number } | { readonly digest: Digest__Output };
 
 /**
  * One Sync stream as a state machine, the same on both ends: Hello, snapshots, deltas, digests, heartbeats,
@@ -78,14 +87,13 @@ export class SyncSession {
   #digestDue = true;
   #digestNonce = "";
   #digests = 0;
-  #nacks = 0;
+  readonly #conduct: PeerConduct;
+  /** By kind, how often it was sent anew of late, and what ends the wait before the next time. */
+  readonly #resyncs = new Map<SyncKind, { count: number; atMs: number; cancel: () => void }>();
+  #backlogSinceMs: number | undefined;
   #ackedMs: number | undefined;
   #matchedMs: number | undefined;
-  #lastAckMs: number;
   #lastMessageMs: number;
-  #second = 0;
-  #messages = 0;
-  #updates = 0;
 
   constructor(pipe: SyncPipe, options: SessionOptions) {
     this.#pipe = pipe;
@@ -95,12 +103,14 @@ export class SyncSession {
     });
     const { clock, own, peer, sink, observer } = options;
     this.#heartbeats = new HeartbeatMeter(clock);
-    this.#lastAckMs = this.#lastMessageMs = clock.nowMs();
+    this.#conduct = new PeerConduct(peer.cluster, clock);
+    this.#lastMessageMs = clock.nowMs();
     this.#outboxes = new Map(SYNC_KINDS.map((kind) => [kind, this.#outbox(kind, own)]));
     const refused = (kind: SyncKind) => (name: string, error: string) => observer.onRefused(kind, name, error);
-    this.#inboxes = new Map(SYNC_KINDS.map((kind) => [kind, new Inbox(kind, peer, sink, refused(kind))]));
+    const nowMs = () => clock.nowMs();
+    this.#inboxes = new Map(SYNC_KINDS.map((kind) => [kind, new Inbox(kind, peer, sink, nowMs, refused(kind))]));
     pipe.use({
-      onMessage: (message) => this.#guard(() => this.#onMessage(message)),
+      onMessage: (incoming) => this.#guard(() => this.#onMessage(incoming)),
       onClose: (error) => this.#onClose(error),
     });
     this.#send({
@@ -118,7 +128,7 @@ export class SyncSession {
   }
 
   #outbox(kind: SyncKind, own: PeerNames): Outbox {
-    const outbox = new Outbox(kind, this.#options.sources[kind], own);
+    const outbox = new Outbox(kind, this.#options.sources[kind], own, () => this.#options.clock.nowMs());
     outbox.onUnsendable = (name, reason) => this.#options.log.warn("export not sent", { kind, name, reason });
     return outbox;
   }
@@ -150,6 +160,11 @@ export class SyncSession {
     return (this.#matchedMs ?? -Infinity) <= since ? "the peer's state has not been confirmed" : "";
   }
 
+  /** What of the peer's is refused at present, for people. */
+  get refusals(): readonly string[] {
+    return [...this.#inboxes.values()].flatMap((inbox) => inbox.refusals);
+  }
+
   /** Services that the peer exports to us. */
   get services(): number {
     return this.#inboxes.get("KIND_SERVICES")?.count ?? 0;
@@ -176,6 +191,7 @@ export class SyncSession {
     if (this.#ended !== undefined) return;
     this.#ended = end;
     for (const cancel of this.#timers) cancel();
+    for (const { cancel } of this.#resyncs.values()) cancel();
     this.#pipe.end();
     if (this.#closed) this.#resolve(end);
     else this.#options.clock.after(1_000, () => this.#pipe.destroy());
@@ -202,33 +218,24 @@ export class SyncSession {
     return new MeshError("PROTOCOL_VIOLATION", `Cannot sync with ${this.#options.peer.cluster}: ${what}.`);
   }
 
-  #onMessage(message: SyncMessage__Output): void {
+  #onMessage({ bytes, body }: Incoming): void {
     if (this.#ended !== undefined) return;
-    this.#countMessage();
-    if (message.hello) this.#onHello(message.hello);
-    else if (message.goodbye) this.#finish({ by: "peer", reason: message.goodbye.reason.slice(0, 100) });
-    else if (!this.#greeted) throw this.#violation("it did not begin with Hello");
-    else if (message.heartbeat) this.#onHeartbeat(message.heartbeat);
-    else if (message.update) this.#enqueue({ update: message.update });
-    else if (message.digest) this.#enqueue({ digest: message.digest });
-    else if (message.ack) this.#onAck(message.ack);
-    // A body that this build does not know: a later protocol's, and harmless.
+    this.#lastMessageMs = this.#options.clock.nowMs();
+    if (body instanceof MeshError) throw body;
+    this.#conduct.message(bytes, Boolean(body.update));
+    this.#onBody(body, bytes);
   }
 
-  #countMessage(): void {
-    this.#lastMessageMs = this.#options.clock.nowMs();
-    const second = Math.floor(this.#lastMessageMs / 1_000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#messages = 0;
-      this.#updates = 0;
-    }
-    if (++this.#messages > LIMITS.messagesPerSecond) {
-      throw new MeshError(
-        "LIMIT_EXCEEDED",
-        `Cannot sync with ${this.#options.peer.cluster}: it sends too many messages.`,
-      );
-    }
+  #onBody(message: SyncMessage__Output, bytes: number): void {
+    if (message.hello) this.#onHello(message.hello);
+    else if (message.goodbye) this.#finish({ by: "peer", reason: peerText(message.goodbye.reason, 100) });
+    else if (!this.#greeted) throw this.#violation("it did not begin with Hello");
+    else if (message.heartbeat) this.#onHeartbeat(message.heartbeat);
+    else if (message.update) this.#enqueue({ update: message.update, bytes });
+    else if (message.digest) {
+      if (this.#conduct.digestDue()) this.#enqueue({ digest: message.digest });
+    } else if (message.ack) this.#onAck(message.ack);
+    // A body that this build does not know: a later protocol's, and harmless.
   }
 
   #onHello(hello: Hello__Output): void {
@@ -243,7 +250,7 @@ export class SyncSession {
     if (hello.cluster !== peer.cluster) {
       throw new MeshError(
         "IDENTITY_UNEXPECTED",
-        `Cannot sync with ${peer.cluster}: it calls itself "${hello.cluster.slice(0, 63)}". Link it under that name.`,
+        `Cannot sync with ${peer.cluster}: it calls itself "${peerText(hello.cluster, 63)}". Link it under that name.`,
       );
     }
     this.#greeted = true;
@@ -265,16 +272,29 @@ export class SyncSession {
   }
 
   #beat(): void {
-    this.#send({ heartbeat: { ...this.#heartbeats.next(), drained: this.#options.drained?.() ?? 0 } });
-    const waiting = [...this.#outboxes.values()].some((outbox) => outbox.inFlight > 0);
-    if (!waiting) this.#lastAckMs = this.#options.clock.nowMs();
+    if (this.#reads())
+      this.#send({ heartbeat: { ...this.#heartbeats.next(), drained: this.#options.drained?.() ?? 0 } });
     const nowMs = this.#options.clock.nowMs();
-    if (nowMs - this.#lastAckMs > SYNC.ackTimeoutMs) this.fail(this.#violation("it does not answer updates"));
-    if (nowMs - this.#lastMessageMs > SYNC.silenceMs) {
+    const over = (sinceMs: number | undefined, ms: number) => sinceMs !== undefined && nowMs - sinceMs > ms;
+    for (const outbox of this.#outboxes.values())
+      if (over(outbox.waitingSinceMs, SYNC.ackTimeoutMs)) this.fail(this.#violation("it does not answer updates"));
+    if (over(this.#backlogSinceMs, SYNC.silenceMs)) this.fail(this.#violation("it does not read what it is sent"));
+    // While an update waits for the registry, nobody else is to blame for the time that passes.
+    for (const inbox of this.#inboxes.values())
+      if (!this.#working && over(inbox.stagingSinceMs, LIMITS.snapshotMs))
+        this.fail(this.#violation("its snapshot does not end"));
+    if (over(this.#lastMessageMs, SYNC.silenceMs)) {
       this.fail(
         new MeshError("STREAM_CLOSED", `Cannot sync with ${this.#options.peer.cluster}: nothing comes from it.`),
       );
     }
+  }
+
+  /** Whether what is sent leaves: where not, heartbeats only add to what waits. */
+  #reads(): boolean {
+    if (this.#pipe.backlog < LIMITS.backlog) this.#backlogSinceMs = undefined;
+    else this.#backlogSinceMs ??= this.#options.clock.nowMs();
+    return this.#backlogSinceMs === undefined;
   }
 
   #onHeartbeat(heartbeat: NonNullable<SyncMessage__Output["heartbeat"]>): void {
@@ -282,7 +302,7 @@ export class SyncSession {
     if (rttMs !== undefined) this.#options.observer.onRtt(rttMs);
     if (heartbeat.sequence === "0") return;
     this.#options.observer.onHeartbeat(heartbeat.drained);
-    this.#send({ heartbeat: { sequence: 0, sentAtMs: 0, replyToMs: heartbeat.sentAtMs } });
+    if (this.#reads()) this.#send({ heartbeat: { sequence: 0, sentAtMs: 0, replyToMs: heartbeat.sentAtMs } });
   }
 
   #enqueue(work: Work): void {
@@ -303,7 +323,7 @@ export class SyncSession {
   async #workOff(): Promise<void> {
     try {
       for (let work = this.#work.shift(); work !== undefined && this.#ended === undefined; work = this.#work.shift()) {
-        if ("update" in work) await this.#apply(work.update);
+        if ("update" in work) await this.#apply(work.update, work.bytes);
         else this.#compare(work.digest);
       }
     } catch (error) {
@@ -313,32 +333,36 @@ export class SyncSession {
     }
   }
 
-  async #apply(update: Update__Output): Promise<void> {
-    const inbox = this.#inboxes.get(update.kind);
-    if (inbox === undefined) throw this.#violation("it sent an update of no known kind");
-    if (update.nonce.length > 64) throw this.#violation("its nonce is too long");
-    if (++this.#updates > LIMITS.updatesPerSecond) await this.#nextSecond();
-    const ack = await inbox.receive(update);
-    if (ack.error) this.#options.observer.onRefused(inbox.kind, "", ack.error);
-    this.#send({ ack });
-    this.#options.observer.onChange();
-  }
-
-  #nextSecond(): Promise<void> {
-    const { clock } = this.#options;
-    return new Promise((resolve) => {
-      clock.after(1_000 - (clock.nowMs() % 1_000), () => {
-        this.#updates = 1;
-        resolve();
+  async #apply(update: Update__Output, bytes: number): Promise<void> {
+    const { observer, clock } = this.#options;
+    const { kind, nonce, revision } = update;
+    if (nonce.length > 64) throw this.#violation("its nonce is too long");
+    if (kind === "KIND_UNSPECIFIED") throw this.#violation("it sent an update of no kind");
+    const waitMs = this.#conduct.updateWaitMs(kind, bytes);
+    if (waitMs > 0) await new Promise<void>((resolve) => clock.after(waitMs, resolve));
+    const inbox = this.#inboxes.get(kind);
+    if (inbox === undefined) {
+      // Of a later version: it hears that, and goes on with the kinds that both know.
+      this.#send({
+        ack: { kind, nonce, revision, error: `${UNKNOWN_KIND} ${this.#options.own.cluster} does not know it` },
       });
-    });
+      return;
+    }
+    const ack = await inbox.receive(update);
+    if (ack.error) observer.onRefused(inbox.kind, "", ack.error);
+    this.#send({ ack });
+    this.#conduct.answered(Boolean(ack.error));
+    observer.onChange();
   }
 
   #compare(digest: Digest__Output): void {
-    const wrong = digest.kinds.filter((kind) => !(this.#inboxes.get(kind.kind)?.matches(kind) ?? false));
+    if (digest.kinds.length > MAX_DIGEST_KINDS) throw this.#violation("its digest is of too many kinds");
+    // Each once, and of kinds that only it knows nothing can be said.
+    const kinds = [...new Map(digest.kinds.map((kind) => [kind.kind, kind])).values()];
+    const wrong = kinds.filter((kind) => this.#inboxes.get(kind.kind)?.matches(kind) === false);
     if (wrong.length === 0) {
       this.#matchedMs = this.#options.clock.nowMs();
-      this.#options.observer.onAgreed(digest.kinds);
+      this.#options.observer.onAgreed(kinds);
     } else {
       this.#matchedMs = undefined;
     }
@@ -355,11 +379,11 @@ export class SyncSession {
 
   #onAck(ack: Ack__Output): void {
     const { clock, log, observer } = this.#options;
-    this.#lastAckMs = clock.nowMs();
     if (ack.nonce !== "" && ack.nonce === this.#digestNonce) {
       if (ack.kind === "KIND_UNSPECIFIED" && ack.error === "") {
         this.#ackedMs = clock.nowMs();
-        this.#nacks = 0;
+        // Answered: what it says of it later is not about what it held.
+        this.#digestNonce = "";
       } else {
         this.#ackedMs = undefined;
         this.#resync(ack.kind, ack.error);
@@ -369,9 +393,11 @@ export class SyncSession {
     }
     const outbox = this.#outboxes.get(ack.kind);
     const verdict = outbox?.acked(ack) ?? "unknown";
-    // A peer that answers what was never sent is at fault, but its answer harms nobody.
-    if (verdict === "unknown") log.warn("answer to nothing", { kind: ack.kind });
-    if (verdict === "refused") this.#resync(ack.kind, ack.error);
+    if (verdict === "unknown") this.#conduct.strayAnswer();
+    if (verdict === "refused" && ack.error.startsWith(UNKNOWN_KIND)) {
+      log.info("kind unknown to peer", { kind: ack.kind });
+      outbox?.mute();
+    } else if (verdict === "refused") this.#resync(ack.kind, ack.error);
     for (const { name, error } of ack.refused.slice(0, LIMITS.refusals)) {
       log.warn("peer refused export", {
         kind: ack.kind,
@@ -382,24 +408,26 @@ export class SyncSession {
     this.#schedulePump();
   }
 
-  /** The peer refused our state of `kind`: send it whole, each time after a longer wait. */
+  /** The peer refused our state of `kind`: send it whole, each time after a longer wait, forgiven by a minute of peace. */
   #resync(kind: string, error: string): void {
-    const { clock, log } = this.#options;
+    const { clock, log, observer } = this.#options;
     const outbox = this.#outboxes.get(kind);
     if (outbox === undefined) return;
+    observer.onRefusedByPeer(kind);
     log.warn("resync", { kind, error: error.slice(0, 300) });
     outbox.restart();
     this.#digestDue = true;
     if (this.#blocked.has(outbox.kind)) return;
-    const waitMs = this.#nacks === 0 ? 0 : Math.min(30_000, 500 * 2 ** Math.min(this.#nacks, 10));
-    this.#nacks++;
+    const nowMs = clock.nowMs();
+    const before = this.#resyncs.get(outbox.kind);
+    const count = before === undefined || nowMs - before.atMs > SYNC.forgiveMs ? 0 : before.count;
+    const waitMs = count === 0 ? 0 : Math.min(30_000, 500 * 2 ** Math.min(count, 10));
     this.#blocked.add(outbox.kind);
-    this.#timers.push(
-      clock.after(waitMs, () => {
-        this.#blocked.delete(outbox.kind);
-        this.#schedulePump();
-      }),
-    );
+    const cancel = clock.after(waitMs, () => {
+      this.#blocked.delete(outbox.kind);
+      this.#schedulePump();
+    });
+    this.#resyncs.set(outbox.kind, { count: count + 1, atMs: nowMs, cancel });
   }
 
   #schedulePump(): void {

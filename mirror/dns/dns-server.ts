@@ -4,8 +4,8 @@ import { createServer, isIP, type Server, type Socket } from "node:net";
 import type { Clock } from "../../core/clock.ts";
 import { asMeshError, errorText, MeshError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
+import { SourceLimits, TokenBucket } from "../../core/token-bucket.ts";
 import { MAX_QUERY_BYTES, respond } from "./message.ts";
-import { SourceLimits, TokenBucket } from "./token-bucket.ts";
 import type { Zone } from "./zone.ts";
 
 export interface DnsServerOptions {

@@ -23,7 +23,7 @@ class MemoryPipe implements SyncPipe {
 
   use(user: SyncPipeUser): void {
     this.#user = user;
-    for (const message of this.#waiting.splice(0)) user.onMessage(message);
+    for (const message of this.#waiting.splice(0)) user.onMessage({ bytes: 100, body: message });
   }
 
   send(message: SyncMessage): void {
@@ -37,8 +37,10 @@ class MemoryPipe implements SyncPipe {
   receive(message: SyncMessage__Output): void {
     if (this.#closed) return;
     if (this.#user === undefined) this.#waiting.push(message);
-    else this.#user.onMessage(message);
+    else this.#user.onMessage({ bytes: 100, body: message });
   }
+
+  backlog = 0;
 
   end(): void {
     setImmediate(() => {
@@ -141,6 +143,7 @@ export class SyncSide implements InboxSink {
         onRtt: (rttMs) => this.rtts.push(rttMs),
         onChange: () => {},
         onAgreed: () => {},
+        onRefusedByPeer: () => {},
         onRefused: (_kind, name, error) => this.refused.push(`${name} ${error}`),
       },
       heartbeatMs: 200,

@@ -1,4 +1,4 @@
-import type { Clock } from "../../core/clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** Lets `perSecond` things a second through, and `burst` at once. */
 export class TokenBucket {
@@ -16,13 +16,30 @@ export class TokenBucket {
     this.#atMs = clock.nowMs();
   }
 
-  take(): boolean {
+  /** Whether `count` go through now; then they are taken. */
+  take(count = 1): boolean {
+    this.#refill();
+    if (this.#tokens < count) return false;
+    this.#tokens -= count;
+    return true;
+  }
+
+  /** Takes `count` whatever there is; how long to wait, in ms, until that is made good. */
+  spend(count: number): number {
+    this.#refill();
+    this.#tokens -= count;
+    return this.#tokens >= 0 ? 0 : (-this.#tokens / this.#perSecond) * 1_000;
+  }
+
+  /** What was taken did not count after all. */
+  refund(count = 1): void {
+    this.#tokens = Math.min(this.#burst, this.#tokens + count);
+  }
+
+  #refill(): void {
     const nowMs = this.#clock.nowMs();
     this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#atMs) * this.#perSecond) / 1_000);
     this.#atMs = nowMs;
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
-    return true;
   }
 }
 
@@ -47,5 +64,9 @@ export class SourceLimits {
       if (oldest !== undefined) this.#buckets.delete(oldest);
     }
     return bucket.take();
+  }
+
+  refund(source: string): void {
+    this.#buckets.get(source)?.refund();
   }
 }
