@@ -11,6 +11,8 @@ export interface BenchOptions {
   readonly save: boolean;
   /** Folder for CPU profiles of our processes; they cost some of the speed. */
   readonly profile?: string;
+  /** Failover, with `save`: adds to the repetitions that were saved today in place of replacing them. */
+  readonly more: boolean;
   /** Only phases whose title has this in it; of failover, cases whose name has. */
   readonly only?: string;
 }
@@ -24,7 +26,7 @@ const REPETITIONS = 20;
 export function parseOptions(argv: readonly string[], suites: readonly string[]): BenchOptions {
   const usage = (what: string) =>
     new Error(
-      `${what}. npm run bench -- <${suites.join("|")}> [--json] [--seconds N] [--rounds N] [--save] [--profile folder] [--only <part of a phase or case>]`,
+      `${what}. npm run bench -- <${suites.join("|")}> [--json] [--seconds N] [--rounds N] [--save] [--profile folder] [--only <part of a phase or case>] [--more]`,
     );
   const parsed = (() => {
     try {
@@ -34,6 +36,7 @@ export function parseOptions(argv: readonly string[], suites: readonly string[])
         rounds: { type: "string" },
         only: { type: "string" },
         save: { type: "boolean", default: false },
+        more: { type: "boolean", default: false },
         profile: { type: "string" },
       } as const;
       return parseArgs({ args: [...argv], allowPositionals: true, options });
@@ -41,8 +44,8 @@ export function parseOptions(argv: readonly string[], suites: readonly string[])
       throw usage(error instanceof Error ? error.message : "The options are not understood");
     }
   })();
-  const [suite, ...more] = parsed.positionals;
-  if (suite === undefined || more.length > 0 || !suites.includes(suite)) throw usage("Name one suite");
+  const [suite, ...others] = parsed.positionals;
+  if (suite === undefined || others.length > 0 || !suites.includes(suite)) throw usage("Name one suite");
   const number = (name: "seconds" | "rounds", most: number) => {
     const value = Number(parsed.values[name] ?? (suite === "failover" ? REPETITIONS : ROUNDS));
     if (!Number.isInteger(value) || value < 1 || value > most) {
@@ -50,11 +53,12 @@ export function parseOptions(argv: readonly string[], suites: readonly string[])
     }
     return value;
   };
-  const { json, save, profile, only } = parsed.values;
+  const { json, save, more, profile, only } = parsed.values;
   return {
     suite,
     json,
     save,
+    more,
     seconds: number("seconds", 600),
     rounds: number("rounds", 100),
     ...(profile === undefined ? {} : { profile }),

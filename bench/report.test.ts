@@ -44,6 +44,7 @@ describe("parseOptions()", () => {
       suite: "http1",
       json: true,
       save: false,
+      more: false,
       seconds: 1,
       rounds: 5,
     });

@@ -78,6 +78,8 @@ export interface WorkloadOptions {
    * loopback, the inbound one on every address. `inboundPlain`: whether callers without an identity come in.
    */
   readonly intercept?: { readonly mode: InterceptMode; readonly inboundPlain: "allow" | "deny" };
+  /** How long capacity of a federated service that comes back takes to have all of its share again; 10 s by default. */
+  readonly failbackMs?: number;
   /** Whether the connections to another proxy share a few; true by default. What others do is always accepted. */
   readonly multiplex?: boolean;
 }
@@ -169,6 +171,7 @@ export class WorkloadProxy {
       random: deps.random,
       metrics: this.#metrics,
       zone: workload.zone ?? "",
+      failbackMs: options.failbackMs,
       mux: options.multiplex === false ? undefined : deps.mux,
       subscribe: (authority) => this.#discovery?.subscribe(authority),
       unsubscribe: (authority) => this.#discovery?.unsubscribe(authority),

@@ -2,14 +2,15 @@ import type { Sample } from "../../drills/traffic.ts";
 
 /** One repetition of a case. */
 export interface Repetition {
-  /** From the fault to the first answer of another cluster; null where none has to, or did. */
+  /** From the fault to the answer that shows that it was noticed; null where nothing has to be, or was. */
   readonly detectionMs: number | null;
   readonly failedGets: number;
   readonly failedPosts: number;
-  /** GETs that were due from the fault to its end. */
+  /** Of GETs that were due from the fault to its end. */
   readonly p99DuringMs: number;
-  /** GETs that were due before the fault. */
+  /** Of GETs that were due before the fault. */
   readonly p99BeforeMs: number;
+  /** Why requests failed, one for each. */
   readonly failures: readonly string[];
 }
 
@@ -26,28 +27,53 @@ export interface CaseResult {
   readonly repetitions: number;
   /** The commonest reasons, with their numbers. */
   readonly failures: readonly string[];
+  /** Each repetition, so that more can be added to them. */
+  readonly all: readonly Repetition[];
+}
+
+/**
+ * What was saved before with what was measured now, in the order of `names`: a case that is measured again replaces its
+ * older figures, or with `more` its repetitions are added to them. Cases that are no more are left out.
+ */
+export function mergeCases(
+  saved: readonly CaseResult[],
+  measured: readonly CaseResult[],
+  names: readonly string[],
+  more: boolean,
+): CaseResult[] {
+  const of = (cases: readonly CaseResult[], name: string) => cases.find((one) => one.name === name);
+  return names.flatMap((name) => {
+    const before = of(saved, name);
+    const now = of(measured, name);
+    if (before === undefined || now === undefined) return before ?? now ?? [];
+    return more ? summarise(name, [...before.all, ...now.all]) : now;
+  });
 }
 
 export interface Window {
   readonly faultMs: number;
   readonly endMs: number;
-  /** Cluster whose answers must be replaced by another's; undefined where nothing has to move. */
-  readonly lost: string | undefined;
+  /** See FailoverCase. */
+  readonly detectedBy: "another" | "next" | undefined;
+  /** Cluster that answers before the fault. */
+  readonly lost: string;
 }
 
 export function analyseRepetition(gets: readonly Sample[], posts: readonly Sample[], window: Window): Repetition {
-  const { faultMs, endMs, lost } = window;
+  const { faultMs, endMs, detectedBy, lost } = window;
   const failed = [...gets, ...posts].filter(({ error }) => error !== "");
-  const elsewhere =
-    lost === undefined
-      ? undefined
+  const shows = (sample: Sample) =>
+    detectedBy === "next" ? sample.dueMs >= faultMs : sample.cluster !== "" && sample.cluster !== lost;
+  const noticedMs =
+    detectedBy === undefined
+      ? Number.POSITIVE_INFINITY
       : gets
-          .filter((s) => s.error === "" && s.cluster !== "" && s.cluster !== lost && s.endMs >= faultMs)
-          .reduce((first, s) => Math.min(first, s.endMs), Number.POSITIVE_INFINITY);
+          .filter((sample) => sample.error === "" && sample.endMs >= faultMs && shows(sample))
+          .reduce((first, { endMs: ended }) => Math.min(first, ended), Number.POSITIVE_INFINITY);
   const latencies = (from: number, to: number) =>
     gets.filter(({ dueMs }) => dueMs >= from && dueMs < to).map((s) => s.endMs - s.dueMs);
   return {
-    detectionMs: elsewhere === undefined || !Number.isFinite(elsewhere) ? null : elsewhere - faultMs,
+    detectionMs: Number.isFinite(noticedMs) ? tenth(noticedMs - faultMs) : null,
     failedGets: gets.filter(({ error }) => error !== "").length,
     failedPosts: posts.filter(({ error }) => error !== "").length,
     p99DuringMs: quantile(latencies(faultMs, endMs), 0.99),
@@ -81,13 +107,17 @@ export function summarise(name: string, repetitions: readonly Repetition[]): Cas
       .sort((a, b) => b[1] - a[1])
       .slice(0, 3)
       .map(([text, count]) => `${count} × ${text}`),
+    all: repetitions,
   };
 }
 
 /** By nearest rank, to a tenth; 0 of nothing. */
 function quantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((a, b) => a - b);
-  const value = sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? 0;
+  return tenth(sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? 0);
+}
+
+function tenth(value: number): number {
   return Math.round(value * 10) / 10;
 }
 

@@ -92,6 +92,7 @@ async function runNode(layout: ClusterLayout, { env, signal }: VerbContext): Pro
     control: controlAddress(layout),
     owner: layout.directory,
     logLevel: logLevel(env),
+    failback: env["MESH_FAILBACK"],
   };
   await runNodeAgent({ ...options, clock: systemClock, log }, signal);
 }

@@ -10,7 +10,7 @@ import { checkNodeTls } from "../../identity/node-tls-check.ts";
 import type { ProxyDeps, RunningProxy } from "../../proxy/start-proxy.ts";
 import type { WorkloadOptions } from "../../proxy/workload-proxy.ts";
 import { processLog } from "../process-log.ts";
-import { appSocket, hostPort, requireOption, type VerbContext, wholeNumber } from "../program.ts";
+import { appSocket, durationMs, hostPort, requireOption, type VerbContext, wholeNumber } from "../program.ts";
 import type { WorkloadEntry } from "../workloads-file.ts";
 
 const WORKLOADS_LOOK_MS = 1_000;
@@ -38,6 +38,7 @@ interface ProxyVerbOptions {
   readonly intercept: "redirect" | "tproxy" | "none";
   readonly inboundPlain: "allow" | "deny";
   readonly detectTimeout: number;
+  readonly failback: number;
 }
 
 export function registerProxy(program: Command, context: VerbContext): void {
@@ -86,6 +87,12 @@ export function registerProxy(program: Command, context: VerbContext): void {
       "how long a client may be silent until its connection is passed through unread",
       wholeNumber(1, 600_000),
       10_000,
+    )
+    .addOption(
+      new Option("--failback <duration>", "how long capacity that comes back takes to have all of its share again")
+        .env("MESH_FAILBACK")
+        .argParser(durationMs)
+        .default(10_000, "10s"),
     )
     .action(async (options: ProxyVerbOptions) => {
       await runProxy(options, context);
@@ -137,6 +144,7 @@ function workloadOptions(options: ProxyVerbOptions, entry: WorkloadEntry): Workl
     trustRootsDer: readRoots(options.trustRoots),
     tokenFile: entry.tokenFile,
     limits: { detectMs: options.detectTimeout },
+    failbackMs: options.failback,
   };
 }
 

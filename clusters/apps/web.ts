@@ -3,8 +3,8 @@ import { createServer, type RequestListener } from "node:http";
 
 /**
  * The sample web service. `GET /` names the pod that answers; `?whoami` shows the caller's identity as the sidecar
- * authenticated it; `?slow=<ms>` waits (at most 10 s), `SLOW_MS` does so for every GET; any other method echoes up to
- * 1 MiB.
+ * authenticated it; `?slow=<ms>` waits (at most 10 s), `SLOW_MS` does so for every GET, and SIGUSR2 turns on and off that
+ * every GET takes 2 s; any other method echoes up to 1 MiB.
  */
 const {
   HOST = "127.0.0.1",
@@ -14,6 +14,12 @@ const {
   APP_SOCKET,
   SLOW_MS = "0",
 } = process.env;
+
+const SLOWED_MS = 2_000;
+let usualMs = Number(SLOW_MS) || 0;
+process.on("SIGUSR2", () => {
+  usualMs = usualMs === SLOWED_MS ? Number(SLOW_MS) || 0 : SLOWED_MS;
+});
 
 const serve: RequestListener = (request, response) => {
   const url = new URL(request.url ?? "/", "http://web");
@@ -30,7 +36,7 @@ const serve: RequestListener = (request, response) => {
     response.end(`${JSON.stringify(body)}\n`);
   };
   if (request.method === "GET" || request.method === "HEAD") {
-    const slowMs = Math.min(10_000, Number(url.searchParams.get("slow") ?? SLOW_MS) || 0);
+    const slowMs = Math.min(10_000, Number(url.searchParams.get("slow") ?? usualMs) || 0);
     if (slowMs > 0) setTimeout(answer, slowMs);
     else answer();
     return;

@@ -18,6 +18,7 @@ export interface NodeAgentOptions {
   readonly control: string;
   readonly owner: string;
   readonly logLevel: string | undefined;
+  readonly failback: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -176,12 +177,12 @@ class NodeAgent {
 
   /** Waits until control has published the root: a sidecar without it could verify nothing. */
   async #sidecar(signal: AbortSignal): Promise<SidecarSettings> {
-    const { kube, mesh, control, logLevel, clock, log } = this.#options;
+    const { kube, mesh, control, logLevel, failback, clock, log } = this.#options;
     for (let attempt = 0; ; attempt++) {
       try {
         const trust = await readPublishedTrust(kube);
         if (trust !== undefined)
-          return { mesh, control, trustDomain: trust.trustDomain, trustPem: trust.rootPem, logLevel };
+          return { mesh, control, trustDomain: trust.trustDomain, trustPem: trust.rootPem, logLevel, failback };
       } catch (error) {
         log.warn("node.trust", { error: errorText(error), attempt });
       }

@@ -169,6 +169,7 @@ export class PodRunner {
     ];
     const env: Record<string, string> = { PATH: process.env["PATH"] ?? "" };
     if (settings.logLevel !== undefined) env["MESH_LOG_LEVEL"] = settings.logLevel;
+    if (settings.failback !== undefined) env["MESH_FAILBACK"] = settings.failback;
     this.#sidecar = new Container(
       {
         name: PROXY_CONTAINER,

@@ -9,4 +9,6 @@ export interface SidecarSettings {
   readonly trustDomain: string;
   readonly trustPem: string;
   readonly logLevel: string | undefined;
+  /** As `mesh proxy --failback`. */
+  readonly failback: string | undefined;
 }

@@ -74,6 +74,8 @@ export interface ServiceDeps {
   /** Of this proxy; "" where it is not known. */
   readonly zone: string;
   readonly links: () => LinkTable;
+  /** How long capacity that comes back takes to have all of its share again; absent: 10 s. */
+  readonly failbackMs?: number | undefined;
   readonly gateway: (host: string, port: number) => GatewayTarget;
   readonly endpoint: (spec: EndpointSpec, group: Group, authority: string) => Endpoint;
   /** Row of the metrics of a rule. */
@@ -273,7 +275,12 @@ export class Service {
     let admitted = 0;
     for (const endpoint of group.ready) if (admits(endpoint.breaker, nowMs)) admitted++;
     const healthy = scaled(group, admitted);
-    const able = ramped(group.failback, capacityOf({ healthy, total: totalOf(group), cap }), nowMs);
+    const able = ramped(
+      group.failback,
+      capacityOf({ healthy, total: totalOf(group), cap }),
+      nowMs,
+      this.#deps.failbackMs,
+    );
     return Math.min(able, 1 - (link?.drained ?? 0));
   }
 

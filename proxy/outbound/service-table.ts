@@ -23,6 +23,8 @@ export interface ServiceTableOptions {
   /** Asks control for an authority, or no longer. */
   readonly subscribe: (authority: string) => void;
   readonly unsubscribe: (authority: string) => void;
+  /** How long capacity that comes back takes to have all of its share again; absent: 10 s. */
+  readonly failbackMs?: number | undefined;
   /** How long the first request for a name waits for control. */
   readonly lookupMs: number;
   readonly maxAuthorities: number;
@@ -55,12 +57,13 @@ export class ServiceTable {
   #links: LinkTable = new Map();
 
   constructor(options: ServiceTableOptions) {
-    const { clock, random, metrics, zone } = options;
+    const { clock, random, metrics, zone, failbackMs } = options;
     this.#options = options;
     this.#deps = {
       clock,
       random,
       zone,
+      failbackMs,
       routeRow: (authority, route) => metrics.routeRow({ authority, route }),
       links: () => this.#links,
       gateway: (host, port) => this.#gateway(host, port),
