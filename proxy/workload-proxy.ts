@@ -170,6 +170,7 @@ export class WorkloadProxy {
       clock: deps.clock,
       random: deps.random,
       metrics: this.#metrics,
+      log: deps.log,
       zone: workload.zone ?? "",
       failbackMs: options.failbackMs,
       mux: options.multiplex === false ? undefined : deps.mux,

@@ -12,6 +12,8 @@ export interface ByteStreamUser {
   onEnd(): void;
   /** After a `write` that returned false: all that was accepted has been handed to the kernel. */
   onDrain(): void;
+  /** The peer is silent (multiplexed, on the side that dialled): what may be sent elsewhere should be. */
+  onStall?(): void;
   /** Gone. `error` is undefined after an orderly end, else a MeshError (STREAM_CLOSED, TLS_HANDSHAKE, …). */
   onClose(error: Error | undefined): void;
 }

@@ -1,5 +1,3 @@
-import { meshCommand } from "../../cli/mesh-command.ts";
-import { startSupervisor } from "../../clusters/local-cluster.ts";
 import { ownedProcesses, type ProcessRecord, signalRecord } from "../../clusters/process-record.ts";
 import { PORTS } from "../../core/defaults.ts";
 import { type LocalMesh, reached } from "../../test/support/local-mesh.ts";
@@ -135,7 +133,9 @@ function oneOfGateways(): Pick<FailoverCase, "aim" | "inject" | "heal"> {
   let next = 0;
   return signalled("SIGKILL", undefined, (mesh) => {
     const all = named(mesh, REMOTE, names);
-    return all.length < names.length ? [] : all.filter(({ name }) => name === names[next++ % names.length]);
+    if (all.length < names.length) return [];
+    const victim = names[next++ % names.length];
+    return all.filter(({ name }) => name === victim);
   });
 }
 
@@ -148,7 +148,8 @@ function wholeCluster(): Pick<FailoverCase, "aim" | "inject" | "heal"> {
   return {
     ...signalled("SIGKILL", undefined, find),
     async heal(mesh) {
-      await startSupervisor(mesh.layout(REMOTE), meshCommand());
+      const up = await mesh.mesh(...mesh.upArguments());
+      if (up.code !== 0) throw new Error(`Cannot start the remote cluster again: ${up.stderr}`);
     },
   };
 }

@@ -108,7 +108,14 @@ describe("Service.choose()", () => {
       links: () => links,
       gateway(host, port) {
         const breaker = createBreaker(GATEWAY_MAX_MS);
-        const known = gateways.get(host) ?? { host, port, load: createLoad(0), breaker, connectedMs: -Infinity };
+        const known = gateways.get(host) ?? {
+          host,
+          port,
+          load: createLoad(0),
+          breaker,
+          answers: { count: 0 },
+          connectedMs: -Infinity,
+        };
         gateways.set(host, known);
         return known;
       },

@@ -7,6 +7,8 @@ export interface GatewayTarget {
   readonly port: number;
   readonly load: Load;
   readonly breaker: Breaker;
+  /** How often something came back through it; what no connection waits for says nothing. */
+  readonly answers: { count: number };
   /** When it last led to an endpoint, whichever. */
   connectedMs: number;
 }

@@ -410,7 +410,7 @@ export class Service {
     const { clock, random } = this.#deps;
     const nowMs = clock.nowMs();
     if (mux !== undefined) {
-      const working = group.gateways.filter(({ breaker }) => breaker.state === "closed");
+      const working = group.gateways.filter((each) => each.breaker.state === "closed" && !mux.silent(each));
       if (working.length > 0) return mux.leastUsed(working, random);
     }
     const admitted = group.gateways.filter((gateway) => admits(gateway.breaker, nowMs));

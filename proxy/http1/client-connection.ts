@@ -137,6 +137,12 @@ export class ClientConnection implements ByteStreamUser {
     this.#fail("abandoned");
   }
 
+  /** Nothing comes on what carries the connection: the exchange goes elsewhere where it may, and no new one begins. */
+  onStall(): void {
+    if (this.idling || this.exchange === undefined) this.drop();
+    else this.abandon();
+  }
+
   onRead(b: Buffer, length: number): void {
     const exchange = this.exchange;
     if (exchange === undefined) this.drop();

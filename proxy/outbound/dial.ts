@@ -75,7 +75,11 @@ export function dial(
     (to: GatewayTarget | undefined): DialMux<Blame> =>
     (onMade, onUnmade) =>
       dialProxy(deps, endpoint, to, MUX_HTTP1, onMade, onUnmade);
-  if (gateway !== undefined) for (const due of service.gatewaysToProbe(endpoint.group)) mux.probe(due, through(due));
+  if (gateway !== undefined) {
+    const { gateways } = endpoint.group;
+    for (const due of service.gatewaysToProbe(endpoint.group)) mux.probe(due, through(due));
+    for (const due of mux.silentDue(gateways, deps.clock.nowMs())) if (due !== gateway) mux.probe(due, through(due));
+  }
   const path = mux.to(gateway);
   if (protocol === HTTP1 && path.mayOpen) return path.open(through(gateway), onConnect, onFailure);
   return dialProxy(deps, endpoint, gateway, protocol, (stream) => begun(stream, onConnect), onFailure);
@@ -132,6 +136,7 @@ function dialProxy(
   const { transport, tls, handshakeMs } = deps;
   const { address, port, proxyPort, identity, routeName } = endpoint.spec;
   const sinceMs = deps.clock.nowMs();
+  const answersBefore = gateway?.answers.count ?? 0;
   const report = gateway === undefined ? undefined : watchGateway(deps, gateway);
   try {
     const trustDomain = parseTrustDomain(endpoint.group.trustDomain);
@@ -156,8 +161,9 @@ function dialProxy(
       },
       (error) => {
         const answered = error.code !== "PROXY_CONNECT_FAILED";
-        // It led others to where they wanted meanwhile: what this one waited for is behind it.
-        const behind = !answered && gateway !== undefined && isTimeout(error) && gateway.connectedMs > sinceMs;
+        // It led others to where they wanted meanwhile, or answers came through it: what this one waited for is behind it.
+        const leads = gateway !== undefined && (gateway.connectedMs > sinceMs || gateway.answers.count > answersBefore);
+        const behind = !answered && leads && isTimeout(error);
         report?.(answered ? "connected" : behind ? "cancelled" : "failed");
         onFailure(error, answered || behind || gateway === undefined ? "endpoint" : "gateway");
       },

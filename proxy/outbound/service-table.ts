@@ -1,4 +1,6 @@
 import type { Clock } from "../../core/clock.ts";
+import { MeshError } from "../../core/errors.ts";
+import type { Log } from "../../core/log.ts";
 import type { Random } from "../../core/random.ts";
 import type { MuxContext, MuxEnd } from "../../transport/mux/mux-context.ts";
 import { MuxPool } from "../../transport/mux/mux-pool.ts";
@@ -10,12 +12,13 @@ import { type LinkTable, Service, type ServiceDeps, type ServiceSpec } from "../
 import { ConnectionPool } from "../http1/connection-pool.ts";
 import { Http2Pool } from "../http2/http2-pool.ts";
 import { countMux, type Metrics } from "../observe/metrics.ts";
-import { believe, createBreaker, GATEWAY_MAX_MS } from "../resilience/breaker.ts";
+import { believe, createBreaker, fail, GATEWAY_MAX_MS } from "../resilience/breaker.ts";
 
 export interface ServiceTableOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: Metrics;
+  readonly log?: Log;
   /** Of this proxy; "" where it is not known. */
   readonly zone: string;
   /** For endpoints with a proxy; undefined: each connection goes on its own. */
@@ -68,9 +71,13 @@ export class ServiceTable {
       links: () => this.#links,
       gateway: (host, port) => this.#gateway(host, port),
       endpoint: (spec: EndpointSpec, group: Group, authority: string): Endpoint => {
-        const mux = this.#muxPaths(spec, () => pool.maxAgeMs);
+        const mux = this.#muxPaths(
+          spec,
+          () => pool.maxAgeMs,
+          (silent) => this.#onSilence(endpoint, silent),
+        );
         const pool = new ConnectionPool(clock, random, mux);
-        return {
+        const endpoint: Endpoint = {
           spec,
           group,
           load: createLoad(clock.nowMs()),
@@ -81,6 +88,7 @@ export class ServiceTable {
           row: metrics.row({ direction: "outbound", authority, peer: spec.identity, cluster: group.cluster }),
           rampUntilMs: 0,
         };
+        return endpoint;
       },
     };
   }
@@ -180,7 +188,8 @@ export class ServiceTable {
       if (!service.spec.federated) continue;
       for (const group of service.groups) {
         if (!died.has(group.cluster)) continue;
-        for (const { pool, http2 } of group.endpoints) {
+        for (const { pool, http2, mux } of group.endpoints) {
+          mux?.abandonWaiting(linkDied());
           pool.abandonBusy();
           http2.abandonBusy();
         }
@@ -253,11 +262,34 @@ export class ServiceTable {
     entry.service?.close();
   }
 
-  #muxPaths({ proxyPort, routeName }: EndpointSpec, maxAgeMs: () => number): MuxPaths | undefined {
+  #muxPaths(
+    { proxyPort, routeName }: EndpointSpec,
+    maxAgeMs: () => number,
+    onSilence: (silent: boolean) => void,
+  ): MuxPaths | undefined {
     const { mux, metrics, random } = this.#options;
     if (mux === undefined || (proxyPort === 0 && routeName === "")) return undefined;
     const onChange = (ended?: MuxEnd) => countMux(metrics, "outbound", ended);
-    return new MuxPaths(() => new MuxPool<Blame>(mux, { maxAgeMs, random, onChange }));
+    return new MuxPaths((gateway, onStall) => {
+      const remote = gateway === undefined ? {} : { onStall, answers: gateway.answers };
+      return new MuxPool<Blame>(mux, { maxAgeMs, random, onChange, ...remote });
+    }, onSilence);
+  }
+
+  /**
+   * Nothing comes back from `endpoint` through a gateway, or something does again. While another gateway leads there
+   * that is all; where none does, the endpoint takes no requests for a while. No gateway is blamed: what is silent may
+   * as well be behind it.
+   */
+  #onSilence(endpoint: Endpoint, silent: boolean): void {
+    const { clock, random, metrics, log } = this.#options;
+    const { group, mux, breaker, row, spec } = endpoint;
+    const reached = group.gateways.some(
+      (gateway) => gateway.breaker.state === "closed" && mux?.silent(gateway) !== true,
+    );
+    log?.info(silent ? "path.silent" : "path.heard", { endpoint: spec.id, cluster: group.cluster, reached });
+    if (reached) believe(breaker, clock.nowMs());
+    else if (fail(breaker, true, clock.nowMs(), random)) metrics.breakerOpened(row);
   }
 
   #gateway(host: string, port: number): GatewayTarget {
@@ -265,10 +297,21 @@ export class ServiceTable {
     const known = this.#gateways.get(key);
     if (known !== undefined) return known;
     const breaker = createBreaker(GATEWAY_MAX_MS);
-    const gateway = { host, port, load: createLoad(this.#options.clock.nowMs()), breaker, connectedMs: -Infinity };
+    const gateway = {
+      host,
+      port,
+      load: createLoad(this.#options.clock.nowMs()),
+      breaker,
+      answers: { count: 0 },
+      connectedMs: -Infinity,
+    };
     this.#gateways.set(key, gateway);
     return gateway;
   }
+}
+
+function linkDied(): MeshError {
+  return new MeshError("PROXY_CONNECT_FAILED", "Cannot connect: the link to the cluster died meanwhile.");
 }
 
 function endpointsOf(entry: Entry): Endpoint[] {

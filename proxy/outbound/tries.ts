@@ -245,7 +245,7 @@ export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
     if (code !== undefined && this.trusted(request) && isFailedTry(code)) {
       state.refusal = code;
       // To ask one that has too much to do again makes it more.
-      if (code === OVERLOADED && state.service?.hasOther(state.tried, state.endpoint) !== true) return false;
+      if (code === OVERLOADED && !this.#mayAskAgain(request)) return false;
     } else {
       const { httpStatuses, grpcStatuses } = state.terms.retry;
       // Statuses below are never retried, and to look them up costs more than to compare.
@@ -257,6 +257,16 @@ export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
     if (verdict === "no" || (verdict === "budgeted" && !this.#withdraw(state))) return false;
     state.paid = true;
     return true;
+  }
+
+  /**
+   * Whether a request that was shed goes out again: to somebody else, or, of a federated service, after a pause. When a
+   * cluster is lost, all of its traffic comes to those that are left within a moment.
+   */
+  #mayAskAgain({ state, startMs }: R): boolean {
+    const { service, pauses } = state;
+    if (service?.hasOther(state.tried, state.endpoint) === true) return true;
+    return service?.spec.federated === true && pauseMs(pauses, this.#deps.clock.nowMs() - startMs) > 0;
   }
 
   #verdict(request: R, failure: TryFailure): "free" | "budgeted" | "no" {
@@ -331,10 +341,12 @@ export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
       this.#giveUp(request, failure);
       return;
     }
+    const shed = failure === "refused" && state.refusal === OVERLOADED && !service.hasOther(state.tried, undefined);
     state.paid = false;
     state.refusal = undefined;
     this.#deps.metrics.retried(state.row);
     const { clock, random } = this.#deps;
+    if (shed && this.#pause(request)) return;
     const waitMs = paid || verdict === "budgeted" ? retryWaitMs(state.terms.retry, state.retries++, random()) : 0;
     if (waitMs <= 0) {
       this.dispatch(request);
@@ -349,22 +361,9 @@ export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
   /** Ends the request, or has it wait where that is likely to help: for a federated service, and if no app saw it. */
   #giveUp(request: R, failure?: TryFailure): void {
     const { state } = request;
-    const { clock } = this.#deps;
     const mayWait = state.service?.spec.federated === true && request.replayable && !request.closed;
-    const waitMs =
-      mayWait && (failure === undefined || failure === "connect" || failure === "untaken")
-        ? pauseMs(state.pauses, clock.nowMs() - request.startMs)
-        : 0;
-    if (waitMs > 0) {
-      state.pauses++;
-      state.attempts = attemptsAfterPause(state.attempts);
-      state.tried.length = 0;
-      state.dialing = clock.after(waitMs, () => {
-        state.dialing = undefined;
-        this.dispatch(request);
-      });
-      return;
-    }
+    const unseen = failure === undefined || failure === "connect" || failure === "untaken";
+    if (mayWait && unseen && this.#pause(request)) return;
     if (state.failure === undefined) this.#countUntried(state.service);
     this.#deps.log.debug("outbound.gave.up", {
       authority: state.service?.authority,
@@ -374,6 +373,22 @@ export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
       groups: state.service?.describe(),
     });
     request.fail(refusalFor(state.service?.authority ?? "", state.failure, state));
+  }
+
+  /** Has the request wait, then try everything anew; false where it has waited enough. */
+  #pause(request: R): boolean {
+    const { state, startMs } = request;
+    const { clock } = this.#deps;
+    const waitMs = pauseMs(state.pauses, clock.nowMs() - startMs);
+    if (waitMs <= 0) return false;
+    state.pauses++;
+    state.attempts = attemptsAfterPause(state.attempts);
+    state.tried.length = 0;
+    state.dialing = clock.after(waitMs, () => {
+      state.dialing = undefined;
+      this.dispatch(request);
+    });
+    return true;
   }
 
   /** Nothing could be tried: by what is in the way. */

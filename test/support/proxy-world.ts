@@ -25,6 +25,7 @@ import type { IdentityHandlers } from "../../protos/gen/causeway/identity/v1/Ide
 import { loadDiscovery, loadIdentity } from "../../protos/load.ts";
 import { type ProxyOptions, type RunningProxy, startProxy } from "../../proxy/start-proxy.ts";
 import type { WorkloadOptions } from "../../proxy/workload-proxy.ts";
+import { parseClientHello } from "../../transport/client-hello.ts";
 import { createTestMesh, type TestMesh } from "./mesh-identity.ts";
 
 type WatchCall = ServerDuplexStream<WatchRequest__Output, WatchResponse>;
@@ -291,27 +292,53 @@ export async function createProxyWorld(cluster = "east", peers: readonly TrustBu
   };
 }
 
-/** Passes every connection on to `port`: what a gateway's relay does once it has found the route. */
-export async function startRelay(port: () => number): Promise<{ readonly port: number; close(): Promise<void> }> {
+export interface TestRelay {
+  readonly port: number;
+  /** Nothing passes, in either direction, and nothing is closed, until it is called with false. */
+  hold(held: boolean): void;
+  close(): Promise<void>;
+}
+
+/** Passes every connection on to the port for its SNI: what a gateway's relay does once it has found the route. */
+export async function startRelay(port: (servername: string) => number): Promise<TestRelay> {
   const sockets = new Set<Socket>();
+  const joined = new Set<readonly [Socket, Socket]>();
+  let held = false;
   const server = createTcpServer((socket) => {
-    const on = connect({ host: "127.0.0.1", port: port() });
-    for (const [end, other] of [
-      [socket, on],
-      [on, socket],
-    ] as const) {
-      sockets.add(end);
-      end.on("error", () => other.destroy());
-      end.on("close", () => {
-        sockets.delete(end);
-        other.destroy();
-      });
-      end.pipe(other);
-    }
+    sockets.add(socket);
+    socket.on("error", () => {});
+    socket.once("data", (first) => {
+      const hello = parseClientHello(first);
+      const on = connect({ host: "127.0.0.1", port: port(hello.kind === "hello" ? hello.serverName : "") });
+      on.write(first);
+      for (const pair of [
+        [socket, on],
+        [on, socket],
+      ] as const) {
+        const [end, other] = pair;
+        sockets.add(end);
+        joined.add(pair);
+        if (!held) end.pipe(other);
+        end.on("error", () => other.destroy());
+        end.on("close", () => {
+          sockets.delete(end);
+          joined.delete(pair);
+          other.destroy();
+        });
+      }
+    });
   });
   await new Promise<void>((resolve) => server.listen({ host: "127.0.0.1", port: 0 }, resolve));
   return {
     port: (server.address() as AddressInfo).port,
+    hold: (hold) => {
+      if (hold === held) return;
+      held = hold;
+      for (const [end, other] of joined) {
+        if (hold) end.unpipe(other).pause();
+        else end.pipe(other);
+      }
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -25,6 +25,7 @@ import {
 import type { MuxContext, MuxEnd } from "./mux-context.ts";
 import { MuxSender } from "./mux-sender.ts";
 import { type Carrier, MuxStream } from "./mux-stream.ts";
+import { SilenceWatch } from "./silence-watch.ts";
 
 /** Silent intervals until a connection counts as dead. */
 const MAX_SILENCE = 3;
@@ -38,6 +39,10 @@ export interface MuxOwner {
   onStream?(stream: ByteStream): ByteStreamUser | undefined;
   /** A stream has ended, or the connection takes no new ones from now on. */
   onChange(): void;
+  /** Counts what comes after something was said. */
+  readonly answers?: { count: number };
+  /** Whether nothing comes any more although something was said; see MuxLimits. Only told to who dialled. */
+  onStall?(stalled: boolean): void;
   /** The connection is no more; its streams are told next. Once. */
   onGone(reason: MuxEnd): void;
 }
@@ -51,6 +56,7 @@ export class MuxConnection implements ByteStreamUser, Carrier {
   readonly #dialled: boolean;
   readonly #streams = new Map<number, MuxStream>();
   readonly #timer = new WheelTimer(() => this.#tick());
+  readonly #watch: SilenceWatch;
   /** The newest stream, opened by whichever side dialled. */
   #lastId = 0;
   /** No new streams: one side has said so. */
@@ -78,7 +84,8 @@ export class MuxConnection implements ByteStreamUser, Carrier {
     this.stream = stream;
     this.#dialled = dialled;
     this.#owner = owner;
-    this.sender = new MuxSender(context, stream, this);
+    this.#watch = new SilenceWatch(context.wheel, dialled ? context.limits.stallMs : 0, this, owner.answers);
+    this.sender = new MuxSender(context, stream, this, this.#watch);
     context.connections++;
     stream.user = this;
     context.wheel.arm(this.#timer, context.limits.pingMs);
@@ -98,10 +105,15 @@ export class MuxConnection implements ByteStreamUser, Carrier {
     return this.#closing || this.#ended;
   }
 
+  /** Nothing comes although something was said. */
+  get stalled(): boolean {
+    return this.#watch.stalled;
+  }
+
   /** Whether a stream can be opened. */
   get open(): boolean {
     const { streams } = this.context.limits;
-    return !this.draining && this.#streams.size < streams && this.#lastId < MAX_ID;
+    return !this.draining && !this.stalled && this.#streams.size < streams && this.#lastId < MAX_ID;
   }
 
   /** A new stream; the caller becomes its user. @throws MeshError STREAM_CLOSED where `open` is false */
@@ -162,6 +174,7 @@ export class MuxConnection implements ByteStreamUser, Carrier {
 
   onRead(b: Buffer, length: number): void {
     this.#heard = true;
+    this.#watch.heard();
     let at = 0;
     if (this.#left > 0) at = this.#payload(b, 0, length);
     else if (this.#headerBytes > 0) {
@@ -389,6 +402,18 @@ export class MuxConnection implements ByteStreamUser, Carrier {
     if (this.#silence > 0) this.sender.control(0, PING, this.#silence);
   }
 
+  onQuiet(): void {
+    this.sender.control(0, PING, 0);
+  }
+
+  onSilence(stalled: boolean): void {
+    if (this.#ended) return;
+    this.context.log.debug(stalled ? "mux.stalled" : "mux.heard", { streams: this.#streams.size });
+    // Whoever tries elsewhere at once must not come back to it.
+    this.#owner.onStall?.(stalled);
+    if (stalled) for (const stream of [...this.#streams.values()]) stream.stall();
+  }
+
   /** No stream is left, and none will come. */
   #finish(): void {
     this.#closing = true;
@@ -418,6 +443,7 @@ export class MuxConnection implements ByteStreamUser, Carrier {
     context.connections--;
     context.wheel.drop(this.#timer);
     this.sender.stop();
+    this.#watch.stop();
     const lost = [...this.#streams.values()];
     this.#streams.clear();
     context.streams -= lost.length;

@@ -16,6 +16,11 @@ export interface MuxLimits {
   readonly maxPendingBytes: number;
   /** A connection on which nothing comes for so long is asked for a sign of life; after two such times without, it ends. */
   readonly pingMs: number;
+  /**
+   * The side that dialled calls a connection stalled on which nothing comes for so long after data was sent, an answer
+   * to its ping included; 0: never. Round trips must be shorter.
+   */
+  readonly stallMs: number;
   /** The side that dialled closes a connection without streams after this; the other one waits twice as long. */
   readonly idleMs: number;
   /** How long a connection that is done waits for the other side's end. */
@@ -34,6 +39,7 @@ export const MUX_LIMITS: MuxLimits = {
   heldBytes: 64 * 1_048_576,
   maxPendingBytes: 4 * 1_048_576,
   pingMs: 5_000,
+  stallMs: 400,
   idleMs: 60_000,
   lingerMs: 1_000,
   strikes: 1_000,

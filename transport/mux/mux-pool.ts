@@ -9,6 +9,10 @@ import type { MuxContext, MuxEnd } from "./mux-context.ts";
 export interface MuxPoolOptions {
   /** A connection has been made, or has ended. */
   readonly onChange?: (ended?: MuxEnd) => void;
+  /** Whether nothing comes on any connection that there is, although something was said; false when one is made. */
+  readonly onStall?: (stalled: boolean) => void;
+  /** Counts what came on connections after something was said. */
+  readonly answers?: { count: number };
   /** Connections to the one peer. */
   readonly connections: number;
   /** With so many streams on every connection another one is made; fewer connections make larger batches. */
@@ -44,6 +48,7 @@ export class MuxPool<B> {
   readonly #waiting = new Set<Waiter<B>>();
   #dialing: CancelConnect | undefined;
   #servingDue = false;
+  #stalled = false;
   #closed = false;
 
   constructor(context: MuxContext, options: Partial<MuxPoolOptions> = {}) {
@@ -152,10 +157,16 @@ export class MuxPool<B> {
         if (this.#closed && connection.streams === 0) connection.drain();
         this.#serveSoon();
       },
+      ...(this.#options.answers === undefined ? {} : { answers: this.#options.answers }),
+      onStall: () => {
+        this.#judge();
+        this.#serveSoon();
+      },
       onGone: (reason) => {
         this.#context.wheel.drop(age);
         this.#options.onChange?.(reason);
         this.#connections = this.#connections.filter((each) => each !== connection);
+        this.#judge();
         this.#serveSoon();
       },
     });
@@ -164,7 +175,28 @@ export class MuxPool<B> {
     this.#context.wheel.arm(age, (maxAgeMs?.() || MAX_AGE_MS) * (1 - AGE_JITTER * random()));
     this.#connections.push(connection);
     this.#options.onChange?.();
+    this.#judge();
     return connection;
+  }
+
+  /** One connection on which something comes shows that the way is open; without any nothing new is known. */
+  #judge(): void {
+    if (this.#connections.length === 0) return;
+    const stalled = this.#connections.every((each) => each.stalled || each.draining);
+    const silent = stalled && this.#connections.some((each) => each.stalled);
+    if (silent === this.#stalled) return;
+    this.#stalled = silent;
+    this.#options.onStall?.(silent);
+  }
+
+  /** Gives up what waits for a connection to be made. */
+  abandonWaiting(error: MeshError, blame: B): void {
+    const failed = [...this.#waiting];
+    if (failed.length === 0 || this.#dialing === undefined) return;
+    this.#waiting.clear();
+    this.#dialing();
+    this.#dialing = undefined;
+    for (const { onFailure } of failed) onFailure(error, blame);
   }
 
   /** After the current callback, as promised. */

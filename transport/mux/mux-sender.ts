@@ -2,6 +2,7 @@ import type { ByteStream } from "../byte-stream.ts";
 import { BLOCKED, DATA, END, HEADER_BYTES, MAX_PAYLOAD, putHeader, RESET, WINDOW } from "./frame.ts";
 import type { Flushed, MuxContext } from "./mux-context.ts";
 import type { FrameSender, MuxStream } from "./mux-stream.ts";
+import type { SilenceWatch } from "./silence-watch.ts";
 
 /** How much of one stream's backlog goes out before the next one's turn. */
 const QUANTUM_BYTES = 16_384;
@@ -22,6 +23,7 @@ export class MuxSender implements FrameSender, Flushed {
   readonly #context: MuxContext;
   readonly #stream: ByteStream;
   readonly #owner: SenderOwner;
+  readonly #watch: SilenceWatch;
   /** What is gathered, and how much. */
   #out: Buffer | undefined = undefined;
   #outBytes = 0;
@@ -33,10 +35,11 @@ export class MuxSender implements FrameSender, Flushed {
   #pumping = false;
   #over = false;
 
-  constructor(context: MuxContext, stream: ByteStream, owner: SenderOwner) {
+  constructor(context: MuxContext, stream: ByteStream, owner: SenderOwner, watch: SilenceWatch) {
     this.#context = context;
     this.#stream = stream;
     this.#owner = owner;
+    this.#watch = watch;
   }
 
   /** Whether something is gathered that was not written yet. */
@@ -63,6 +66,7 @@ export class MuxSender implements FrameSender, Flushed {
       at += room;
     }
     stream.answered = true;
+    this.#watch.said();
     return at;
   }
 

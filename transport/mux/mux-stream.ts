@@ -402,6 +402,15 @@ export class MuxStream implements ByteStream {
     this.#waiting.clear();
   }
 
+  /** Nothing comes on the connection any more. */
+  stall(): void {
+    try {
+      if (!this.closed) this.user.onStall?.();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
   tellClosed(): void {
     try {
       this.user.onClose(this.#error);
