@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { RedisCredentials } from "../registry/redis-url.ts";
 
@@ -42,6 +43,23 @@ export function registryCredentials(flags: RegistryFlags, env: NodeJS.ProcessEnv
     password: env[PASSWORD_VARIABLE] || undefined,
   };
   return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
+}
+
+/** The flags by which a process of its own reaches `url`; those of Sentinels only where there are any. */
+export function registryArguments(url: string, flags: RegistryFlags): string[] {
+  const sentinel = /^rediss?\+sentinel:/.test(url);
+  const file = (path: string | undefined) => (path === undefined ? undefined : resolve(path));
+  const named = {
+    "--registry": url,
+    "--registry-user": flags.registryUser,
+    "--registry-password-file": file(flags.registryPasswordFile),
+    "--registry-sentinel-user": sentinel ? flags.registrySentinelUser : undefined,
+    "--registry-sentinel-password-file": sentinel ? file(flags.registrySentinelPasswordFile) : undefined,
+    "--registry-ca": file(flags.registryCa),
+    "--registry-cert": file(flags.registryCert),
+    "--registry-key": file(flags.registryKey),
+  };
+  return Object.entries(named).flatMap(([flag, value]) => (value === undefined ? [] : [flag, value]));
 }
 
 /** The kind of a registry without its hosts, for /config: "memory", "redis", "rediss+sentinel", … */

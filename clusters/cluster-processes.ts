@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PORTS } from "../core/defaults.ts";
 import type { ClusterLayout } from "./layout.ts";
-import type { LocalState } from "./local-state.ts";
+import { type LocalState, ownRedis } from "./local-state.ts";
 import type { ProcessCommand } from "./node/sidecar-settings.ts";
 import type { SupervisedProcess } from "./supervisor.ts";
 
@@ -68,14 +68,15 @@ export function dnsPort(): number {
 /** What must run before anything else of the cluster can. */
 export function foundationProcesses(
   layout: ClusterLayout,
-  registry: LocalState["registry"],
+  state: LocalState,
   mesh: ProcessCommand,
 ): SupervisedProcess[] {
   const apiServer: SupervisedProcess = {
     name: "apiserver",
     command: [...mesh, "local", "apiserver", "--cluster", layout.cluster],
   };
-  return registry === "redis" ? [apiServer, redisProcess(layout)] : [apiServer];
+  const redis = state.registry === "redis" && ownRedis(state, layout.cluster) === undefined;
+  return redis ? [apiServer, redisProcess(layout)] : [apiServer];
 }
 
 /** Addresses of a cluster's gateways by the names of their processes. */
@@ -85,11 +86,8 @@ function gatewayHosts({ gateway, moreGateways }: ClusterLayout, count: number): 
 }
 
 /** The node agent and the mesh's own roles: apart with Redis, in one process with the embedded registry. */
-export function roleProcesses(
-  layout: ClusterLayout,
-  { registry, gateways = 1 }: Pick<LocalState, "registry" | "gateways">,
-  mesh: ProcessCommand,
-): SupervisedProcess[] {
+export function roleProcesses(layout: ClusterLayout, state: LocalState, mesh: ProcessCommand): SupervisedProcess[] {
+  const { registry, gateways = 1 } = state;
   const node: SupervisedProcess = { name: "node", command: [...mesh, "local", "node", "--cluster", layout.cluster] };
   const common = [
     "--kubeconfig",
@@ -117,7 +115,7 @@ export function roleProcesses(
     const args = [...replica(0), ...listen.control, ...listen.gateway(layout.gateway), ...listen.mirror];
     return [serve("serve", "control,gateway,mirror", layout.control, args), node];
   }
-  const url = [
+  const url = ownRedis(state, layout.cluster) ?? [
     "--registry",
     `redis://${layout.redis.host}:${layout.redis.port}`,
     "--registry-password-file",

@@ -9,7 +9,14 @@ export interface LocalState {
   readonly registry: "redis" | "embedded";
   /** Replicas of each cluster's gateway; 1 without. */
   readonly gateways?: number;
-  readonly clusters: readonly { readonly cluster: string; readonly octet: number }[];
+  readonly clusters: readonly LocalClusterState[];
+}
+
+interface LocalClusterState {
+  readonly cluster: string;
+  readonly octet: number;
+  /** Flags by which its roles reach a Redis of the user's own; without, the cluster starts one. */
+  readonly redis?: readonly string[];
 }
 
 function statePath(home: string): string {
@@ -57,6 +64,11 @@ export function localLayout(home: string, cluster: string): ClusterLayout {
   const known = layouts.map((layout) => layout.cluster).join(", ");
   const hint = known === "" ? "Start them with mesh up." : `The local clusters are ${known}.`;
   throw new MeshError("LOCAL_NOT_RUNNING", `Cannot find local cluster "${cluster}": it is not up. ${hint}`);
+}
+
+/** How the cluster's roles get into a Redis of the user's own; undefined where it starts one itself. */
+export function ownRedis({ clusters }: LocalState, cluster: string): readonly string[] | undefined {
+  return clusters.find((known) => known.cluster === cluster)?.redis;
 }
 
 /** The supervisor of a cluster, where it runs. */

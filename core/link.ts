@@ -32,6 +32,8 @@ export interface LinkState {
   readonly drained?: number;
   /** Dead for longer than the lease on what the peer exported: kept, and tried last of all. */
   readonly stale?: boolean;
+  /** Deaths that are not forgiven yet, by which the next one holds the link down; absent: none. */
+  readonly deaths?: number;
   /** Names of peers' updates that were refused: "<CODE>: …". */
   readonly refused: readonly string[];
 }

@@ -39,6 +39,7 @@ export class MemoryStore implements AdministeredStore {
   readonly #entries = new Map<string, Entry>();
   readonly #leases = new Map<string, Lease>();
   readonly #tokens = new Map<string, bigint>();
+  #lastToken = 0n;
   readonly #wakes = new Set<() => void>();
   /** Change `i` has revision `#floor + 1 + i`. */
   #changes: Change[] = [];
@@ -128,7 +129,7 @@ export class MemoryStore implements AdministeredStore {
       held.untilMs = untilMs;
       return held.fence;
     }
-    const token = (this.#tokens.get(lease) ?? 0n) + 1n;
+    const token = ++this.#lastToken;
     this.#tokens.set(lease, token);
     const fence: Fence = { lease, holder, token };
     this.#leases.set(lease, { fence, untilMs });
@@ -145,7 +146,9 @@ export class MemoryStore implements AdministeredStore {
 
   async release(fence: Fence): Promise<void> {
     this.#check();
-    if (this.#held(fence) !== undefined) this.#leases.delete(fence.lease);
+    if (this.#held(fence) === undefined) return;
+    this.#leases.delete(fence.lease);
+    if (fence.lease.includes("/")) this.#tokens.delete(fence.lease);
   }
 
   health(): StoreHealth {

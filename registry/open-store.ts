@@ -17,11 +17,13 @@ export interface StoreOptions extends RedisCredentials {
 /**
  * The store that `url` names: `memory:` (this process only) or a Redis: `redis://host:port[/db]`,
  * `redis+sentinel://host:port,…/master[?db=n]`, `redis+cluster://host:port,…`; with `rediss` over TLS. Does not wait for
- * a connection.
+ * a connection. Files with credentials are read again every few seconds, and when Redis refuses what they said.
  * @throws MeshError USAGE for another URL, a user or password in it, or an unreadable file; NAME_INVALID
  */
 export async function openStore(url: string, options: StoreOptions): Promise<AdministeredStore> {
   const cluster = parseClusterName(options.cluster);
   if (url === "memory:") return new MemoryStore({ clock: options.clock });
-  return new RedisStore({ cluster, endpoint: await redisEndpoint(url, options), random: options.random });
+  const { random, clock } = options;
+  const reread = () => redisEndpoint(url, options);
+  return new RedisStore({ cluster, endpoint: await reread(), reread, random, clock });
 }

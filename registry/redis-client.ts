@@ -116,7 +116,7 @@ export function redisError(error: unknown, doing: string): MeshError {
   if (/^FENCED/.test(text)) {
     return new MeshError("REGISTRY_FENCED", `Cannot ${doing}: another holder has the lease.`);
   }
-  if (/\b(NOAUTH|WRONGPASS|NOPERM|DENIED)\b|invalid password/.test(text)) {
+  if (/\b(NOAUTH|WRONGPASS|NOPERM|DENIED)\b|invalid password|ACL failure|executing the script can't/.test(text)) {
     return new MeshError("REGISTRY_DENIED", `Cannot ${doing}: Redis says ${text} Check user, password and ACL.`);
   }
   return new MeshError("REGISTRY_UNAVAILABLE", `Cannot ${doing}: ${text || "no connection"}.`);

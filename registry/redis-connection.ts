@@ -1,81 +1,177 @@
-import { backoffMs, RECONNECT } from "../core/backoff.ts";
+import { type Clock, every } from "../core/clock.ts";
 import { hasCode, MeshError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { createRedisClient, type RedisClient, type RedisEndpoint, redisError } from "./redis-client.ts";
+import { RedisSession } from "./redis-session.ts";
 import type { StoreHealth } from "./store.ts";
 
-/** The connection for commands: reconnects for ever with jitter; calls fail fast while there is none. */
+export interface RedisConnectionOptions {
+  readonly endpoint: RedisEndpoint;
+  /** Reads the credentials again. Absent: they are for ever. */
+  readonly reread?: () => Promise<RedisEndpoint>;
+  readonly name: string;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** How often credentials are read again, and how soon after each other where Redis refuses them. */
+const REREAD_MS = 5_000;
+const REREAD_DENIED_MS = 500;
+
+/** What is done in a call: its failure is told as long as the same did not succeed. */
+type Doing =
+  | "read the registry"
+  | "watch the registry"
+  | "write to the registry"
+  | "acquire a lease"
+  | "renew a lease"
+  | "release a lease"
+  | "ask the registry"
+  | "clear the registry";
+
+/** What is repeated until it succeeds; the failure of anything else says nothing of later. */
+const REPEATED: readonly Doing[] = [
+  "read the registry",
+  "watch the registry",
+  "write to the registry",
+  "acquire a lease",
+  "renew a lease",
+];
+
+/**
+ * The connection for commands. Credentials that change are tried on a session of their own, which takes the place of
+ * the former once Redis lets it in: neither order of changing them, in Redis or in the files, costs a call more than
+ * Redis itself refuses.
+ */
 export class RedisConnection {
-  readonly #redis: RedisClient;
-  readonly #first: Promise<void>;
-  #ready = false;
-  #failure: MeshError | undefined;
-  #stalled: string | undefined;
+  readonly #options: RedisConnectionOptions;
+  readonly #stalled = new Map<Doing, string>();
+  #session: RedisSession;
+  /** With newer credentials, not let in yet. */
+  #next: RedisSession | undefined;
+  #reading = false;
+  #readMs: number;
+  readonly #stopReading: () => void;
+  #cancelClose: () => void = () => {};
   #closed = false;
 
-  constructor(endpoint: RedisEndpoint, name: string, random: Random) {
-    const redis = createRedisClient(endpoint, {
-      name,
-      commandTimeoutMs: endpoint.timeoutMs,
-      silenceMs: endpoint.timeoutMs * 2,
-      retryMs: (attempt) => Math.ceil(backoffMs(attempt - 1, RECONNECT, random)),
-    });
-    this.#redis = redis;
-    const failed = (error: unknown) => {
-      this.#failure = redisError(error, "reach the registry");
-    };
-    redis.on("ready", () => {
-      this.#ready = true;
-      this.#failure = undefined;
-      this.#stalled = undefined;
-    });
-    redis.on("error", failed);
-    // Of a Redis Cluster: one node's. It counts as long as no other node lets us in.
-    redis.on("node error", (error) => {
-      if (!this.#ready) failed(error);
-    });
-    redis.on("close", () => {
-      this.#ready = false;
-      this.#failure ??= redisError(new Error("the connection was closed"), "reach the registry");
-    });
-    this.#first = new Promise((resolve) => {
-      redis.on("ready", resolve);
-      // Without a Sentinel that answers, no attempt ends; the first error tells as much.
-      redis.on("error", () => resolve());
-      redis.on("close", resolve);
-    });
-    redis.connect().catch(() => {
-      // Told by the events above.
-    });
+  constructor(options: RedisConnectionOptions) {
+    const { endpoint, reread, clock } = options;
+    this.#options = options;
+    this.#readMs = clock.nowMs();
+    this.#session = this.#open(endpoint);
+    this.#stopReading = reread === undefined ? () => {} : every(clock, REREAD_MS, () => this.#reread());
+  }
+
+  /** The credentials that are in use. */
+  get endpoint(): RedisEndpoint {
+    return this.#session.endpoint;
   }
 
   /** Runs `command`; waits only for the very first connection attempt. */
-  async call<T>(doing: string, command: (redis: RedisClient) => Promise<T>): Promise<T> {
-    if (!this.#ready && !this.#closed) await this.#first;
+  async call<T>(doing: Doing, command: (redis: RedisClient) => Promise<T>): Promise<T> {
+    if (!this.#session.ready && !this.#closed) await this.#session.first;
+    const session = this.#session;
     if (this.#closed) throw new MeshError("REGISTRY_UNAVAILABLE", `Cannot ${doing}: the registry is closed.`);
-    if (!this.#ready) throw this.#failure ?? redisError(new Error("no connection"), doing);
+    if (!session.ready) throw session.failure ?? redisError(new Error("no connection"), doing);
     try {
-      const result = await command(this.#redis);
-      this.#stalled = undefined;
+      const result = await command(session.client);
+      this.#succeeded(doing);
       return result;
     } catch (error) {
       // The connection's own failure says more than that the command was dropped with it.
-      const failure = this.#ready ? redisError(error, doing) : (this.#failure ?? redisError(error, doing));
-      if (hasCode(failure, "REGISTRY_UNAVAILABLE", "REGISTRY_DENIED")) this.#stalled = failure.message;
+      const failure = session.failure ?? redisError(error, doing);
+      if (hasCode(failure, "REGISTRY_DENIED")) this.#denied();
+      if (hasCode(failure, "REGISTRY_UNAVAILABLE", "REGISTRY_DENIED")) {
+        if (REPEATED.includes(doing)) this.#stalled.set(doing, failure.message);
+      } else {
+        this.#succeeded(doing);
+      }
       throw failure;
     }
   }
 
   health(): StoreHealth {
     if (this.#closed) return { state: "degraded", reason: "closed" };
-    const reason = this.#ready ? this.#stalled : (this.#failure?.message ?? "connecting");
+    const { ready, failure } = this.#session;
+    const [stalled] = this.#stalled.values();
+    const reason = ready ? stalled : (failure?.message ?? "connecting");
     return reason === undefined ? { state: "up" } : { state: "degraded", reason };
   }
 
   close(): void {
     this.#closed = true;
-    this.#redis.disconnect();
+    this.#stopReading();
+    this.#cancelClose();
+    this.#session.close();
+    this.#next?.close();
   }
+
+  #open(endpoint: RedisEndpoint): RedisSession {
+    const { name, random } = this.#options;
+    const session: RedisSession = new RedisSession(endpoint, name, random, {
+      onReady: () => {
+        if (session === this.#next) this.#take(session);
+        if (session === this.#session) this.#stalled.clear();
+      },
+      onDenied: () => this.#denied(),
+    });
+    return session;
+  }
+
+  /** It answered. A lease that is asked for anew also ends what its former term left undone. */
+  #succeeded(doing: Doing): void {
+    if (this.#stalled.size === 0) return;
+    this.#stalled.delete(doing);
+    if (doing !== "acquire a lease") return;
+    this.#stalled.delete("renew a lease");
+    this.#stalled.delete("write to the registry");
+  }
+
+  #denied(): void {
+    if (this.#options.clock.nowMs() - this.#readMs >= REREAD_DENIED_MS) this.#reread();
+  }
+
+  #reread(): void {
+    const { reread, clock } = this.#options;
+    if (reread === undefined || this.#reading || this.#closed) return;
+    this.#reading = true;
+    this.#readMs = clock.nowMs();
+    reread()
+      .then(
+        (endpoint) => this.#offer(endpoint),
+        () => {
+          // Files that are being replaced: what was read before holds until they are there.
+        },
+      )
+      .finally(() => {
+        this.#reading = false;
+      });
+  }
+
+  #offer(endpoint: RedisEndpoint): void {
+    if (this.#closed || same(endpoint, (this.#next ?? this.#session).endpoint)) return;
+    this.#next?.close();
+    this.#next = same(endpoint, this.#session.endpoint) ? undefined : this.#open(endpoint);
+  }
+
+  #take(session: RedisSession): void {
+    const former = this.#session;
+    this.#session = session;
+    this.#next = undefined;
+    // What is under way there has its time to end.
+    this.#cancelClose();
+    const close = () => former.close();
+    const cancel = this.#options.clock.after(former.endpoint.timeoutMs, close);
+    this.#cancelClose = () => {
+      cancel();
+      close();
+    };
+  }
+}
+
+function same(one: RedisEndpoint, other: RedisEndpoint): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 /**

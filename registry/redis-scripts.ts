@@ -85,8 +85,10 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `;
 
+/** Of the leases of single things nothing stays: there would be ever more. */
 const RELEASE = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if string.find(ARGV[2], '/', 1, true) then redis.call('HDEL', KEYS[2], 'token:' .. ARGV[2]) end
 return redis.call('DEL', KEYS[1])
 `;
 
@@ -161,7 +163,7 @@ export interface RegistryCommands {
   ): Promise<[revision: string, last: string, ...pairs: string[]]>;
   meshAcquire(leaseKey: string, meta: string, lease: string, holder: string, ttlMs: string): Promise<string | null>;
   meshRenew(leaseKey: string, fence: string, ttlMs: string): Promise<number>;
-  meshRelease(leaseKey: string, fence: string): Promise<number>;
+  meshRelease(leaseKey: string, meta: string, fence: string, lease: string): Promise<number>;
   meshClear(data: string, changes: string, meta: string, index: string): Promise<string>;
 }
 
@@ -171,6 +173,6 @@ export const SCRIPTS = {
   meshRead: { numberOfKeys: 3, lua: READ },
   meshAcquire: { numberOfKeys: 2, lua: ACQUIRE },
   meshRenew: { numberOfKeys: 1, lua: RENEW },
-  meshRelease: { numberOfKeys: 1, lua: RELEASE },
+  meshRelease: { numberOfKeys: 2, lua: RELEASE },
   meshClear: { numberOfKeys: 4, lua: CLEAR },
 } as const;

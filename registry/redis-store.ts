@@ -1,4 +1,5 @@
 import { childAbort } from "../core/abort.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
 import { MeshError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { ChangeFeed, type ChangeSource } from "./change-feed.ts";
@@ -14,7 +15,11 @@ export interface RedisStoreOptions {
   /** The cluster whose state this is: part of every key, and the hash tag that keeps them on one slot. */
   readonly cluster: string;
   readonly endpoint: RedisEndpoint;
+  /** Reads the credentials again, which is done from time to time. Absent: `endpoint` is for ever. */
+  readonly reread?: () => Promise<RedisEndpoint>;
   readonly random: Random;
+  /** Of rereading; the system's without. */
+  readonly clock?: Clock;
   /** Changes kept for watches to resume from, roughly. */
   readonly maxChanges?: number;
   /** Bytes of keys and values of the changes kept, roughly. */
@@ -52,7 +57,9 @@ export class RedisStore implements AdministeredStore {
     this.#blockMs = options.blockMs ?? 1_000;
     this.#name = `mesh-${options.cluster}`;
     this.#keyPrefix = `mesh:{${options.cluster}}:`;
-    this.#connection = new RedisConnection(options.endpoint, this.#name, options.random);
+    const { endpoint, reread, random, clock = systemClock } = options;
+    const more = reread === undefined ? {} : { reread };
+    this.#connection = new RedisConnection({ endpoint, name: this.#name, random, clock, ...more });
   }
 
   async read(prefix: string): Promise<Snapshot> {
@@ -119,7 +126,7 @@ export class RedisStore implements AdministeredStore {
 
   async release(fence: Fence): Promise<void> {
     await this.#connection.call("release a lease", (redis) =>
-      redis.meshRelease(this.#leaseKey(fence.lease), fenceText(fence)),
+      redis.meshRelease(this.#leaseKey(fence.lease), this.#key("meta"), fenceText(fence), fence.lease),
     );
   }
 
@@ -179,10 +186,17 @@ export class RedisStore implements AdministeredStore {
       tip: () => call(async (redis) => (await redis.hget(this.#key("meta"), "revision")) ?? ORIGIN),
       range: (after) => this.#range(after, "+"),
       open: async (signal) => {
-        const { endpoint } = this.#options;
-        const redis = await connectBlocking(endpoint, `${this.#name}-watch`, this.#blockMs, signal);
+        let endpoint = this.#connection.endpoint;
+        const connect = () => connectBlocking(endpoint, `${this.#name}-watch`, this.#blockMs, signal);
+        let redis = await connect();
         const changes = this.#key("changes");
         return async (after) => {
+          if (endpoint !== this.#connection.endpoint) {
+            // Other credentials are in use by now: whose time is over may be taken away.
+            redis.disconnect();
+            endpoint = this.#connection.endpoint;
+            redis = await connect();
+          }
           const read = ["COUNT", CHANGES_PER_READ, "BLOCK", this.#blockMs, "STREAMS", changes, after] as const;
           return ((await redis.xread(...read))?.[0]?.[1] ?? []).map(streamChange);
         };

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { seededRandom } from "../core/random.ts";
+import { registryRules } from "../test/support/redis-acl.ts";
 import { hasRedisServer } from "../test/support/redis-server.ts";
 import { ClusterTopology, SentinelTopology } from "../test/support/redis-topology.ts";
 import { RedisStore } from "./redis-store.ts";
@@ -10,9 +11,6 @@ import { describeStoreContract } from "./store.contract.ts";
 
 const CLUSTER = "west";
 const PASSWORD = randomBytes(12).toString("hex");
-
-/** What a deployment grants, and nothing else: docs/operations.md has it. */
-const RULES = `on >${PASSWORD} resetkeys ~mesh:{${CLUSTER}}:* resetchannels -@all +eval +evalsha +get +set +del +pexpire +pttl +time +hget +hmget +hgetall +hset +hdel +hlen +zadd +zrem +zcard +zrangebylex +xadd +xlen +xrange +xread +xtrim +select +client|setname +cluster|slots +asking +info`;
 
 const TOPOLOGIES = { "Redis Sentinel": SentinelTopology, "Redis Cluster": ClusterTopology } as const;
 
@@ -24,7 +22,7 @@ for (const [name, Topology] of Object.entries(TOPOLOGIES)) {
     before(async function () {
       this.timeout(60_000);
       if (!(await hasRedisServer())) return this.skip();
-      topology = await Topology.start({ secret: PASSWORD, users: { mesh: RULES } });
+      topology = await Topology.start({ secret: PASSWORD, users: { mesh: registryRules([CLUSTER], PASSWORD) } });
     });
     after(async () => {
       await topology?.stop();

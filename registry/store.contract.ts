@@ -182,6 +182,17 @@ export function describeStoreContract(name: string, factory: StoreFactory): void
       assert.equal(await two.renew(next, 60_000), true, "a late release of the former holder changes nothing");
     });
 
+    it("release() leaves nothing of the lease of a single thing, whose next token is higher nevertheless", async () => {
+      const store = await factory.open();
+      const known = async () => (await store.status()).leases.map(({ lease }) => lease).sort();
+      const [role, one] = [await lead(store, "gateway", "a"), await lead(store, "gateway/a", "a")];
+      assert.deepEqual(await known(), ["gateway", "gateway/a"]);
+      await store.release(role);
+      await store.release(one);
+      assert.deepEqual(await known(), ["gateway"]);
+      assert.ok((await lead(store, "gateway/a", "b")).token > one.token);
+    });
+
     it("acquire() gives an expired lease away, whereupon renew() of the former holder is false", async () => {
       const [one, two] = [await factory.open(), await factory.open()];
       const fence = await one.acquire("gateway", "a", 30);

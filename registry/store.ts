@@ -63,7 +63,10 @@ export interface RegistryStore {
   /** Extends the lease; false when it is no longer held under this token. */
   renew(fence: Fence, ttlMs: number): Promise<boolean>;
 
-  /** Gives the lease up if it is still held under this token. */
+  /**
+   * Gives the lease up if it is still held under this token. Of a lease of a single thing, `<role>/<which>`, nothing is
+   * known afterwards; its next token is higher all the same.
+   */
   release(fence: Fence): Promise<void>;
 
   health(): StoreHealth;

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { ManualClock } from "../../core/clock.ts";
+import { LABELS } from "../../core/defaults.ts";
 import { parseTrustDomain } from "../../core/identity.ts";
 import { digestOf } from "../../gateway/federation/outbox.ts";
-import type { KubeService, Link } from "../../kube/resources.ts";
+import type { RouteObject } from "../../kube/gateway-api.ts";
+import type { FailoverPolicyObject, KubeService, Link } from "../../kube/resources.ts";
 import { MemoryStore } from "../../registry/memory-store.ts";
 import { storeAccess } from "./access.ts";
 import { type ClusterFacts, compareRegistry } from "./comparison.ts";
@@ -45,6 +47,10 @@ const facts: ClusterFacts = {
   exports: [],
   links: [],
   gateways: [],
+  routes: [],
+  grants: [],
+  imports: [],
+  policies: [],
 };
 
 const OWN: Record<string, string> = {
@@ -102,6 +108,55 @@ describe("compareRegistry()", () => {
       "missing local/ready/mirror",
       "missing local/service/shop/web",
     ]);
+  });
+
+  it("finds rules, addresses and policies that are missing, different or left over", async () => {
+    const route: RouteObject = {
+      apiVersion: "gateway.networking.k8s.io/v1",
+      kind: "HTTPRoute",
+      metadata: { name: "canary", namespace: "shop" },
+      spec: {
+        parentRefs: [{ kind: "Service", group: "", name: "web", port: 80 }],
+        rules: [{ backendRefs: [{ name: "web", port: 80 }] }],
+      },
+    };
+    const mirror: KubeService = {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: {
+        name: "web-east",
+        namespace: "shop",
+        labels: {
+          [LABELS.managedBy]: LABELS.managedByValue,
+          [LABELS.originCluster]: "east",
+          [LABELS.originService]: "web",
+        },
+      },
+      spec: { clusterIP: "10.0.0.9", ports: [{ name: "http", port: 80 }] },
+    };
+    const policy: FailoverPolicyObject = {
+      apiVersion: "causeway.dev/v1alpha1",
+      kind: "FailoverPolicy",
+      metadata: { name: "web", namespace: "shop" },
+      spec: { mode: "locality" },
+    };
+    const of = { routes: [route], services: [web, mirror], policies: [policy] };
+    const keys = ["local/failover/shop/web", "local/route/shop/web", "local/vip/10.0.0.9"];
+    assert.deepEqual(
+      await differences(OWN, of),
+      keys.map((key) => `missing ${key}`),
+    );
+    const left = Object.fromEntries(keys.map((key) => [key, "{}"]));
+    assert.deepEqual(
+      await differences({ ...OWN, ...left }, of),
+      keys.map((key) => `different ${key}`),
+    );
+    assert.deepEqual(
+      await differences({ ...OWN, ...left }),
+      keys.map((key) => `unexpected ${key}`),
+    );
+    const invalid = { ...policy, spec: { mode: "nonsense" } };
+    assert.deepEqual(await differences(OWN, { policies: [invalid] }), [], "one that does not hold is nowhere");
   });
 
   it("finds a bundle without the root that Kubernetes publishes", async () => {

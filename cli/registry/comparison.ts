@@ -1,16 +1,33 @@
 import { LABELS } from "../../core/defaults.ts";
+import { failoverProblems } from "../../core/failover.ts";
 import type { TrustDomain } from "../../core/identity.ts";
 import type { GatewayAddress } from "../../core/link.ts";
 import { serviceKey } from "../../core/service.ts";
 import { digestOf } from "../../gateway/federation/outbox.ts";
-import type { EndpointSlice, KubeService, Link, Pod, ServiceExportObject } from "../../kube/resources.ts";
+import type { KubeObject } from "../../kube/client.ts";
+import type { ReferenceGrant, RouteObject } from "../../kube/gateway-api.ts";
+import type {
+  EndpointSlice,
+  FailoverPolicyObject,
+  KubeService,
+  Link,
+  Pod,
+  ServiceExportObject,
+  ServiceImportObject,
+} from "../../kube/resources.ts";
 import { localEndpoints, localService } from "../../mirror/exports/local-service.ts";
+import { VirtualAddresses } from "../../mirror/exports/virtual-addresses.ts";
+import { policyOf } from "../../mirror/failover/failover-status.ts";
+import { planRoutes } from "../../mirror/routes/route-plan.ts";
 import {
   LOCAL_BUNDLE,
   LOCAL_ENDPOINTS,
+  LOCAL_FAILOVER,
   LOCAL_GATEWAYS,
   LOCAL_READY,
+  LOCAL_ROUTES,
   LOCAL_SERVICES,
+  LOCAL_VIPS,
   PEER_BUNDLES,
   PEER_DIGESTS,
   PEER_ENDPOINTS,
@@ -18,6 +35,7 @@ import {
   PEER_LINKS,
   PEER_SERVICES,
   type PeerDigest,
+  stateKey,
 } from "../../registry/state.ts";
 import type { DumpedEntry, RegistryDump } from "./access.ts";
 
@@ -32,6 +50,11 @@ export interface ClusterFacts {
   readonly exports: readonly ServiceExportObject[];
   readonly links: readonly Link[];
   readonly gateways: readonly GatewayAddress[];
+  /** HTTPRoutes and GRPCRoutes. */
+  readonly routes: readonly RouteObject[];
+  readonly grants: readonly ReferenceGrant[];
+  readonly imports: readonly ServiceImportObject[];
+  readonly policies: readonly FailoverPolicyObject[];
 }
 
 export interface Difference {
@@ -39,6 +62,9 @@ export interface Difference {
   readonly problem: "missing" | "unexpected" | "different" | "unreadable";
   readonly detail: string;
 }
+
+/** What the mirror writes from Kubernetes alone. */
+const MIRRORS = [LOCAL_SERVICES, LOCAL_ENDPOINTS, LOCAL_ROUTES, LOCAL_VIPS, LOCAL_FAILOVER];
 
 const SERVICE_NAME = "kubernetes.io/service-name";
 
@@ -57,7 +83,7 @@ function unreadable({ entries }: RegistryDump): Difference[] {
 
 function local(stored: ReadonlyMap<string, DumpedEntry>, facts: ClusterFacts): Difference[] {
   const differences: Difference[] = [];
-  const expected = new Map<string, string>();
+  const expected = expectedRouting(facts);
   const pods = new Map(facts.pods.map((pod) => [serviceKey(pod.metadata.namespace ?? "", pod.metadata.name), pod]));
   for (const service of facts.services) {
     const { namespace = "", name } = service.metadata;
@@ -80,9 +106,9 @@ function local(stored: ReadonlyMap<string, DumpedEntry>, facts: ClusterFacts): D
     }
   }
   for (const key of stored.keys()) {
-    const ours = key.startsWith(LOCAL_SERVICES.prefix) || key.startsWith(LOCAL_ENDPOINTS.prefix);
+    const ours = MIRRORS.some(({ prefix }) => key.startsWith(prefix));
     if (ours && !expected.has(key)) {
-      differences.push({ key, problem: "unexpected", detail: "Kubernetes has no such Service of this cluster" });
+      differences.push({ key, problem: "unexpected", detail: "nothing in Kubernetes says so" });
     }
   }
   const ready = `${LOCAL_READY.prefix}mirror`;
@@ -99,6 +125,35 @@ function local(stored: ReadonlyMap<string, DumpedEntry>, facts: ClusterFacts): D
     differences.push({ key: LOCAL_GATEWAYS.prefix, problem: "missing", detail: "no gateway has written its address" });
   }
   return differences;
+}
+
+/** Rules of services, what addresses stand for, and failover policies: key and text of each. */
+function expectedRouting({ services, routes, grants, imports, policies }: ClusterFacts): Map<string, string> {
+  const expected = new Map<string, string>();
+  const named = <T extends KubeObject>(objects: readonly T[], namespace: string, name: string) =>
+    objects.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name);
+  const plan = planRoutes({
+    routes,
+    grants,
+    service: (namespace, name) => named(services, namespace, name),
+    serviceImport: (namespace, name) => named(imports, namespace, name),
+  });
+  for (const [name, rules] of plan.services) expected.set(LOCAL_ROUTES.prefix + name, LOCAL_ROUTES.encode(rules));
+  const addresses = new VirtualAddresses({
+    set() {},
+    delete() {},
+    replacePrefix(_, values) {
+      for (const [key, value] of values) expected.set(key, value);
+    },
+  });
+  addresses.replace(services);
+  for (const object of policies) {
+    const policy = policyOf(object);
+    if (failoverProblems(policy).length > 0) continue;
+    const { namespace = "", name } = object.metadata;
+    expected.set(stateKey(LOCAL_FAILOVER, namespace, name), LOCAL_FAILOVER.encode(policy));
+  }
+  return expected;
 }
 
 function peers(stored: ReadonlyMap<string, DumpedEntry>, facts: ClusterFacts): Difference[] {

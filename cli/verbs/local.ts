@@ -42,12 +42,12 @@ export function registerLocal(program: Command, context: VerbContext): void {
 }
 
 async function runSupervisor(layout: ClusterLayout, { env, signal }: VerbContext): Promise<void> {
-  const state = readLocalState(meshHome(env)) ?? { registry: "embedded" };
+  const state = readLocalState(meshHome(env)) ?? { registry: "embedded", clusters: [] };
   const { runDirectory, logDirectory, directory } = layout;
   const log = processLog("supervisor", env);
   const supervisor = new Supervisor({ runDirectory, logDirectory, owner: directory, clock: systemClock, log });
   try {
-    for (const spec of foundationProcesses(layout, state.registry, meshCommand())) supervisor.start(spec);
+    for (const spec of foundationProcesses(layout, state, meshCommand())) supervisor.start(spec);
     await apiServerReady(layout, systemClock, signal);
     for (const spec of roleProcesses(layout, state, meshCommand())) supervisor.start(spec);
     await aborted(signal);

@@ -6,17 +6,29 @@ import { type Clock, sleep, systemClock } from "../../core/clock.ts";
 import { PORTS } from "../../core/defaults.ts";
 import { hasCode, MeshError } from "../../core/errors.ts";
 import { advertisedGateways } from "../../gateway/advertise.ts";
+import type { KubeObject, ResourceType } from "../../kube/client.ts";
+import {
+  GRPC_ROUTES,
+  HTTP_ROUTES,
+  REFERENCE_GRANTS,
+  type ReferenceGrant,
+  type RouteObject,
+} from "../../kube/gateway-api.ts";
 import {
   ENDPOINT_SLICES,
   type EndpointSlice,
+  FAILOVER_POLICIES,
+  type FailoverPolicyObject,
   type KubeService,
   LINKS,
   type Link,
   PODS,
   type Pod,
   SERVICE_EXPORTS,
+  SERVICE_IMPORTS,
   SERVICES,
   type ServiceExportObject,
+  type ServiceImportObject,
 } from "../../kube/resources.ts";
 import { accessMesh, type MeshCluster } from "../cluster-access.ts";
 import { duration, show, table } from "../output.ts";
@@ -130,16 +142,31 @@ function localAdmin(cluster: string, env: NodeJS.ProcessEnv): { host: string; po
 }
 
 async function clusterFacts({ kube, trustDomain, rootPem }: MeshCluster): Promise<ClusterFacts> {
-  const [services, slices, pods, exports, links, gateways] = await Promise.all([
+  // Whose definitions a cluster may lack: there are none then.
+  const optional = async <T extends KubeObject>(type: ResourceType): Promise<T[]> => {
+    try {
+      return await kube.list<T>(type);
+    } catch (error) {
+      if (hasCode(error, "KUBE_NOT_FOUND")) return [];
+      throw error;
+    }
+  };
+  const [services, slices, pods, exports, links, gateways, imports, http, grpc, grants, policies] = await Promise.all([
     kube.list<KubeService>(SERVICES),
     kube.list<EndpointSlice>(ENDPOINT_SLICES),
     kube.list<Pod>(PODS),
     kube.list<ServiceExportObject>(SERVICE_EXPORTS),
     kube.list<Link>(LINKS),
     advertisedGateways(kube),
+    kube.list<ServiceImportObject>(SERVICE_IMPORTS),
+    optional<RouteObject>(HTTP_ROUTES),
+    optional<RouteObject>(GRPC_ROUTES),
+    optional<ReferenceGrant>(REFERENCE_GRANTS),
+    optional<FailoverPolicyObject>(FAILOVER_POLICIES),
   ]);
   const root = new X509Certificate(rootPem).raw.toString("base64");
-  return { trustDomain, root, services, slices, pods, exports, links, gateways };
+  const routes = [...http, ...grpc];
+  return { trustDomain, root, services, slices, pods, exports, links, gateways, imports, routes, grants, policies };
 }
 
 /** What differs for as long as `forMs`, and how many entries there are. */

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { hasRedis } from "../../clusters/cluster-processes.ts";
 import { installManifests, readManifests } from "../../clusters/install.ts";
 import { type ClusterLayout, clusterLayout, localKubeconfig, meshHome, octetOf } from "../../clusters/layout.ts";
@@ -21,21 +21,30 @@ import type { KubeConfigEntry } from "../../kube/kubeconfig-file.ts";
 import { meshCommand } from "../mesh-command.ts";
 import { duration } from "../output.ts";
 import { type VerbContext, wholeNumber } from "../program.ts";
+import { REDIS_URLS, type RegistryFlags, registryArguments, withRegistryFlags } from "../registry-options.ts";
 import { runSteps, type Step } from "../steps.ts";
 
-interface UpOptions {
+interface UpOptions extends RegistryFlags {
   readonly clusters: string;
   readonly octet: number;
   readonly gateways?: number;
   readonly apps: boolean;
+  /** URL by cluster; "" for all others. */
+  readonly registry?: ReadonlyMap<string, string>;
 }
 
 const MAX_GATEWAYS = 5;
 const SAMPLE_NAMESPACE = "shop";
 
+/** `[<cluster>=]<url>`, added to those given before. */
+function registryOf(text: string, before: ReadonlyMap<string, string> = new Map()): ReadonlyMap<string, string> {
+  const [, cluster = "", url = ""] = /^(?:([a-z0-9-]+)=)?(.*)$/s.exec(text) ?? [];
+  if (!/^rediss?[+:]/.test(url)) throw new InvalidArgumentError(`Give ${REDIS_URLS}.`);
+  return new Map(before).set(cluster, url);
+}
+
 export function registerUp(program: Command, context: VerbContext): void {
-  program
-    .command("up")
+  withRegistryFlags(program.command("up"))
     .description("start local clusters on loopback addresses, with sample apps")
     .option(
       "--clusters <names>",
@@ -49,6 +58,11 @@ export function registerUp(program: Command, context: VerbContext): void {
       10,
     )
     .option("--gateways <n>", "replicas of each cluster's gateway (default: 1)", wholeNumber(1, MAX_GATEWAYS))
+    .option(
+      "--registry <[cluster=]url>",
+      "a Redis of your own in place of one per cluster: its URL, for one cluster or for all; may be repeated",
+      registryOf,
+    )
     .option("--no-apps", "without the sample apps")
     .action(async (options: UpOptions) => {
       await up(options, context);
@@ -114,7 +128,15 @@ async function up(options: UpOptions, context: VerbContext): Promise<void> {
 function wantedState(home: string, names: readonly string[], options: UpOptions): LocalState {
   const { octet: firstOctet } = options;
   const known = readLocalState(home);
-  const registry = known?.registry ?? (hasRedis() ? "redis" : "embedded");
+  const own = (cluster: string) => options.registry?.get(cluster) ?? options.registry?.get("");
+  const all = names.every((cluster) => own(cluster) !== undefined);
+  const registry = known?.registry ?? (all || hasRedis() ? "redis" : "embedded");
+  if (registry === "embedded" && options.registry !== undefined) {
+    throw new MeshError(
+      "USAGE",
+      "Cannot use a Redis of your own for some clusters: the others run on the embedded registry. Give it for all (mesh down first), or install redis-server.",
+    );
+  }
   const gateways = options.gateways ?? known?.gateways ?? 1;
   if (gateways > 1 && registry === "embedded") {
     throw new MeshError(
@@ -124,10 +146,16 @@ function wantedState(home: string, names: readonly string[], options: UpOptions)
   }
   const clusters = [...(known?.clusters ?? [])];
   for (const cluster of names) {
-    if (clusters.some((c) => c.cluster === cluster)) continue;
+    const url = own(cluster);
+    const before = clusters.find((c) => c.cluster === cluster);
+    if (before !== undefined) {
+      if (url === undefined || before.redis?.includes(url) === true) continue;
+      throw new MeshError("USAGE", `Cannot move ${cluster} to another registry: it is up. Run mesh down first.`);
+    }
     let index = 0;
     while (clusters.some((c) => c.octet === octetOf(index, firstOctet))) index++;
-    clusters.push({ cluster, octet: octetOf(index, firstOctet) });
+    const redis = url === undefined ? {} : { redis: registryArguments(url, options) };
+    clusters.push({ cluster, octet: octetOf(index, firstOctet), ...redis });
   }
   return { registry, gateways, clusters };
 }

@@ -27,12 +27,12 @@ export interface HealthState {
 
 /**
  * How a link starts. `before` is what the registry still says: a gateway that restarts knows nothing yet, so it
- * keeps that until `graceMs` have passed without a heartbeat.
+ * keeps that until `graceMs` have passed without a heartbeat. `deaths` are those told before; time forgives them anew.
  */
-export function initialHealth(nowMs: number, graceMs: number, before: LinkHealth = "unknown"): HealthState {
+export function initialHealth(nowMs: number, graceMs: number, before: LinkHealth = "unknown", deaths = 0): HealthState {
   const health = before === "suspect" || before === "recovering" ? "alive" : before;
   const ramp = health === "dead" ? 0 : 1;
-  return { health, sinceMs: nowMs, lastMs: nowMs + graceMs, inRow: 0, ramp, deaths: 0, upMs: nowMs, stale: false };
+  return { health, sinceMs: nowMs, lastMs: nowMs + graceMs, inRow: 0, ramp, deaths, upMs: nowMs, stale: false };
 }
 
 /**

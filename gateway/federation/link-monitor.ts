@@ -62,7 +62,7 @@ export class LinkMonitor {
     this.#clock = options.clock;
     this.#facts = options.facts;
     this.#publish = options.publish;
-    this.#health = initialHealth(Infinity, 0, options.before?.health);
+    this.#health = initialHealth(Infinity, 0, options.before?.health, options.before?.deaths);
     this.#sinceMs = options.before?.sinceMs ?? this.#clock.wallMs();
     this.#rttMs = this.#toldRttMs = options.before?.rttMs ?? 0;
     this.#peerDrained = options.before?.drained ?? 0;
@@ -72,7 +72,7 @@ export class LinkMonitor {
   start(): void {
     if (this.#started) return;
     this.#started = true;
-    this.#health = initialHealth(this.#clock.nowMs(), GRACE_MS, this.#health.health);
+    this.#health = initialHealth(this.#clock.nowMs(), GRACE_MS, this.#health.health, this.#health.deaths);
     this.#arm();
     this.changed();
   }
@@ -82,7 +82,7 @@ export class LinkMonitor {
   }
 
   get state(): LinkState {
-    const { health, ramp, stale } = this.#health;
+    const { health, ramp, stale, deaths } = this.#health;
     const { agreed, reason, evacuated, refused: all } = this.#facts();
     const active = agreed && (health === "alive" || health === "recovering");
     const refused = all.slice(0, LIMITS.refusals).map((text) => text.slice(0, 400));
@@ -98,6 +98,7 @@ export class LinkMonitor {
       reason: told,
       ...(drained > 0 ? { drained } : {}),
       ...(stale ? { stale } : {}),
+      ...(deaths > 0 ? { deaths } : {}),
       refused,
     };
   }

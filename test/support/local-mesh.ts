@@ -53,6 +53,8 @@ export interface LocalMeshOptions {
   readonly apps?: boolean;
   /** Replicas of each cluster's gateway. */
   readonly gateways?: number;
+  /** Further flags of `mesh up`. */
+  readonly flags?: readonly string[];
   /** Over the environment of every command. */
   readonly env?: NodeJS.ProcessEnv;
 }
@@ -70,14 +72,16 @@ export class LocalMesh {
   readonly #claim: Server;
   readonly #apps: boolean;
   readonly #gateways: number;
+  readonly #flags: readonly string[];
   readonly #onExit = () => this.#destroy();
 
   private constructor(directory: string, octet: number, claim: Server, options: LocalMeshOptions) {
-    const { clusters = ["east", "west"], apps = true, gateways = 1, env = {} } = options;
+    const { clusters = ["east", "west"], apps = true, gateways = 1, flags = [], env = {} } = options;
     this.#directory = directory;
     this.#claim = claim;
     this.#apps = apps;
     this.#gateways = gateways;
+    this.#flags = flags;
     this.octet = octet;
     this.clusters = clusters;
     this.home = join(directory, "mesh");
@@ -109,7 +113,16 @@ export class LocalMesh {
   upArguments(): string[] {
     const apps = this.#apps ? [] : ["--no-apps"];
     const gateways = this.#gateways === 1 ? [] : ["--gateways", String(this.#gateways)];
-    return ["up", "--octet", String(this.octet), "--clusters", this.clusters.join(","), ...gateways, ...apps];
+    return [
+      "up",
+      "--octet",
+      String(this.octet),
+      "--clusters",
+      this.clusters.join(","),
+      ...gateways,
+      ...apps,
+      ...this.#flags,
+    ];
   }
 
   layout(cluster: string): ClusterLayout {

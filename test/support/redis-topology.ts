@@ -5,12 +5,15 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import { eventually } from "./eventually.ts";
 import { freePort, RedisServer, type RedisServerOptions, writeCertificates } from "./redis-server.ts";
+import { TcpRelay } from "./tcp-relay.ts";
 
 interface TopologyOptions {
   /** TLS with client certificates everywhere, and this password: of user `admin`, and of the Sentinels. */
   readonly secret?: string;
   /** ACL rules by user, besides `admin`. */
   readonly users?: Readonly<Record<string, string>>;
+  /** Folder with certificates that others use too. */
+  readonly certificates?: string;
 }
 
 /** What is common to the servers of one Redis. */
@@ -29,7 +32,10 @@ class Common {
   }
 
   async prepare(): Promise<void> {
-    if (this.#options.secret === undefined) return;
+    const { secret, certificates } = this.#options;
+    if (secret === undefined) return;
+    this.certificates = certificates ?? "";
+    if (certificates !== undefined) return;
     this.certificates = await mkdtemp(join(tmpdir(), "redis-tls-"));
     await writeCertificates(this.certificates);
   }
@@ -39,6 +45,8 @@ class Common {
     const options: RedisServerOptions = {
       sentinel,
       config: [
+        // Lets a test give a server another directory.
+        ...(sentinel ? [] : ["enable-protected-configs local"]),
         ...(secret === undefined ? [] : ["tls-replication yes"]),
         ...(secret === undefined || !sentinel ? [] : [`requirepass ${secret}`]),
         ...config,
@@ -76,7 +84,8 @@ class Common {
   async stop(): Promise<void> {
     for (const admin of this.#admins.values()) admin.disconnect();
     await Promise.all(this.#servers.map((server) => server.stop()));
-    if (this.certificates !== "") await rm(this.certificates, { recursive: true, force: true });
+    if (this.certificates !== (this.#options.certificates ?? ""))
+      await rm(this.certificates, { recursive: true, force: true });
   }
 }
 
@@ -144,11 +153,23 @@ export class SentinelTopology {
     return sentinel === undefined ? 0 : Number((await this.#told(sentinel)).get("port"));
   }
 
+  /** Has the Sentinels make the replica the master; resolves when they have begun. */
+  async failover(): Promise<void> {
+    const [sentinel] = this.sentinels;
+    if (sentinel === undefined) throw new Error("there are Sentinels");
+    await this.#ask(sentinel, (client) => client.call("SENTINEL", "FAILOVER", MASTER));
+  }
+
   async stop(): Promise<void> {
     await this.#common.stop();
   }
 
   async #told(sentinel: RedisServer): Promise<Map<string, string>> {
+    const reply = (await this.#ask(sentinel, (client) => client.call("SENTINEL", "MASTER", MASTER))) as string[];
+    return new Map(reply.flatMap((text, i) => (i % 2 === 0 ? [[text, reply[i + 1] ?? ""] as const] : [])));
+  }
+
+  async #ask<T>(sentinel: RedisServer, ask: (client: Redis) => Promise<T>): Promise<T> {
     const { secret } = this.#common;
     const file = (name: string) => readFileSync(join(this.certificates, name));
     const client = new Redis({
@@ -162,40 +183,61 @@ export class SentinelTopology {
     });
     client.on("error", () => {});
     try {
-      const reply = (await client.call("SENTINEL", "MASTER", MASTER)) as string[];
-      return new Map(reply.flatMap((text, i) => (i % 2 === 0 ? [[text, reply[i + 1] ?? ""] as const] : [])));
+      return await ask(client);
     } finally {
       client.disconnect();
     }
   }
 }
 
+interface ClusterOptions extends TopologyOptions {
+  /** This many servers more, each of which follows the master of a slot that nobody else follows. */
+  readonly replicas?: number;
+  /** Clients, and replicas, come to each server through a relay. */
+  readonly relayed?: boolean;
+}
+
+const MASTERS = 3;
+
 /** Masters that share the slots. */
 export class ClusterTopology {
   readonly #common: Common;
   readonly servers: readonly RedisServer[];
+  /** In front of each server, where asked for. */
+  readonly relays: readonly TcpRelay[];
 
-  private constructor(common: Common, servers: readonly RedisServer[]) {
+  private constructor(common: Common, servers: readonly RedisServer[], relays: readonly TcpRelay[]) {
     this.#common = common;
     this.servers = servers;
+    this.relays = relays;
   }
 
-  static async start(options: TopologyOptions = {}, masters = 3): Promise<ClusterTopology> {
+  static async start(options: ClusterOptions = {}): Promise<ClusterTopology> {
+    const { replicas = 0, relayed = false, secret } = options;
+    const nodes = MASTERS + replicas;
     const common = new Common(options);
     await common.prepare();
     const busPorts: number[] = [];
     const servers: RedisServer[] = [];
-    for (let i = 0; i < masters; i++) {
+    const relays: TcpRelay[] = [];
+    for (let i = 0; i < nodes; i++) {
       const busPort = await freePort();
       busPorts.push(busPort);
-      const secure = options.secret === undefined ? [] : ["tls-cluster yes"];
-      const lines = ["cluster-enabled yes", `cluster-port ${busPort}`, "cluster-node-timeout 1500", ...secure];
-      servers.push(await common.start(lines));
+      const secure = secret === undefined ? [] : ["tls-cluster yes", "masteruser admin", `masterauth ${secret}`];
+      const relay = relayed ? await TcpRelay.start(0) : undefined;
+      const port = secret === undefined ? "cluster-announce-port" : "cluster-announce-tls-port";
+      const announced = relay === undefined ? [] : [`${port} ${relay.port}`, `cluster-announce-bus-port ${busPort}`];
+      const lines = ["cluster-enabled yes", `cluster-port ${busPort}`, "cluster-node-timeout 1500"];
+      const server = await common.start([...lines, ...announced, ...secure]);
+      servers.push(server);
+      if (relay !== undefined) relays.push(relay);
+      relay?.lead(server.port);
     }
-    for (const [i, server] of servers.entries()) {
+    const masters = servers.slice(0, MASTERS);
+    for (const [i, server] of masters.entries()) {
       const admin = common.admin(server);
-      const from = Math.floor((16_384 * i) / masters);
-      const to = Math.floor((16_384 * (i + 1)) / masters) - 1;
+      const from = Math.floor((16_384 * i) / MASTERS);
+      const to = Math.floor((16_384 * (i + 1)) / MASTERS) - 1;
       await admin.call("CLUSTER", "SET-CONFIG-EPOCH", String(i + 1));
       await admin.call("CLUSTER", "ADDSLOTSRANGE", String(from), String(to));
     }
@@ -208,15 +250,18 @@ export class ClusterTopology {
     await eventually(async () => {
       const infos = await Promise.all(servers.map((server) => common.admin(server).call("CLUSTER", "INFO")));
       return infos.every(
-        (info) => String(info).includes("cluster_state:ok") && String(info).includes(`cluster_known_nodes:${masters}`),
+        (info) => String(info).includes("cluster_state:ok") && String(info).includes(`cluster_known_nodes:${nodes}`),
       );
     });
-    return new ClusterTopology(common, servers);
+    const topology = new ClusterTopology(common, servers, relays);
+    for (const [i, replica] of servers.slice(MASTERS).entries()) await topology.#follow(replica, masters[i]);
+    return topology;
   }
 
   get url(): string {
     const scheme = this.#common.certificates === "" ? "redis+cluster" : "rediss+cluster";
-    return `${scheme}://${this.servers.map(({ port }) => `127.0.0.1:${port}`).join(",")}`;
+    const ports = (this.relays.length > 0 ? this.relays : this.servers).map(({ port }) => port);
+    return `${scheme}://${ports.map((port) => `127.0.0.1:${port}`).join(",")}`;
   }
 
   get certificates(): string {
@@ -260,10 +305,27 @@ export class ClusterTopology {
     }
     await to.call("CLUSTER", "SETSLOT", slot, "NODE", toId);
     await from.call("CLUSTER", "SETSLOT", slot, "NODE", toId);
-    for (const server of this.servers) await this.admin(server).call("CLUSTER", "SETSLOT", slot, "NODE", toId);
+    for (const server of this.servers.slice(0, MASTERS)) {
+      await this.admin(server).call("CLUSTER", "SETSLOT", slot, "NODE", toId);
+    }
   }
 
   async stop(): Promise<void> {
+    await Promise.all(this.relays.map((relay) => relay.stop()));
     await this.#common.stop();
+  }
+
+  async #follow(replica: RedisServer, master: RedisServer | undefined): Promise<void> {
+    if (master === undefined) throw new Error("each replica has a master of its own");
+    const id = String(await this.admin(master).call("CLUSTER", "MYID"));
+    const admin = this.admin(replica);
+    // Refused until the replica has heard of its master.
+    await eventually(() =>
+      admin.call("CLUSTER", "REPLICATE", id).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await eventually(async () => (await admin.info("replication")).includes("master_link_status:up"));
   }
 }
