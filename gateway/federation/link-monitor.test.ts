@@ -14,7 +14,7 @@ describe("LinkMonitor", () => {
         settings: HEALTH,
         clock,
         before: told,
-        facts: () => ({ agreed: true, reason: "", evacuated: 0 }),
+        facts: () => ({ agreed: true, reason: "", evacuated: 0, refused: [] }),
         publish: (state) => {
           told = state;
         },
