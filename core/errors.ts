@@ -15,6 +15,7 @@ const CODES = {
   LINK_EXISTS: "the link exists with other settings",
   LINK_UNKNOWN: "no such link",
   EVACUATION_REFUSED: "a service would be left with nobody",
+  UNLINKED: "the peer has unlinked this cluster",
   LINK_TIMEOUT: "the link did not become active in time",
   LINK_REFUSED: "the peer refused the link",
   TOKEN_INVALID: "the join token is malformed or unknown",

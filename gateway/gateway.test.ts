@@ -240,13 +240,14 @@ describe("startGateway() with two clusters", () => {
     assert.equal(link.status?.health, "alive");
   });
 
-  it("fails a link whose peer unlinked while it was away, as RefusedByPeer; linking again works", async () => {
+  it("fails a link whose peer unlinked while it was away, as Unlinked; linking again works", async () => {
     await linked();
     await west.stop();
     await east.kube.delete(LINKS, "west");
     await eventually(async () => (await east.kube.get(LINKS, "west")) === undefined);
     await west.start();
-    await eventually(async () => (await west.condition("east", "Connected"))?.reason === "RefusedByPeer");
+    await eventually(async () => (await west.condition("east", "Connected"))?.reason === "Unlinked");
+    assert.match((await west.condition("east", "Connected"))?.message ?? "", /east unlinked west at .* 10 min/);
     assert.equal(await west.phase("east"), "failed");
     await west.kube.delete(LINKS, "east");
     await eventually(async () => (await west.kube.get(LINKS, "east")) === undefined);
@@ -259,9 +260,30 @@ describe("startGateway() with two clusters", () => {
     await west.kube.delete(LINKS, "east");
     await eventually(async () => (await west.kube.get(LINKS, "east")) === undefined);
     await east.start({ health: { staleAfterMs: 100 } });
-    await eventually(async () => (await east.condition("west", "Connected"))?.reason === "RefusedByPeer", 30_000);
+    await eventually(async () => (await east.condition("west", "Connected"))?.reason === "Unlinked", 30_000);
     assert.equal(await east.phase("west"), "failed");
-    assert.ok(await east.value(PEER_LINKS, "west"), "nobody but its owner deletes a Link");
+    assert.ok(await east.value(PEER_LINKS, "west"), "not before the grace is over");
+  });
+
+  it("deletes a link whose peer has said for a while that it unlinked it, and not one that it merely lost", async () => {
+    await east.serve("shop", "web", "all", ["10.1.0.1"]);
+    await linked();
+    await west.stop();
+    await east.kube.delete(LINKS, "west");
+    await eventually(async () => (await east.kube.get(LINKS, "west")) === undefined);
+    const note = await east.kube.get<Secret>(SECRETS, "causeway-unlinked-west", SYSTEM_NAMESPACE);
+    assert.ok(note);
+    await east.kube.delete(SECRETS, note.metadata.name, SYSTEM_NAMESPACE);
+    await west.start({ unlinkGraceMs: 100 });
+    await eventually(async () => (await west.condition("east", "Connected"))?.reason === "RefusedByPeer");
+    assert.deepEqual(await west.keys(PEER_SERVICES.prefix), ["peer/service/east/shop/web"]);
+    const { apiVersion, kind, metadata, type, data } = note;
+    const again = { apiVersion, kind, metadata: { name: metadata.name, namespace: SYSTEM_NAMESPACE }, type, data };
+    await east.kube.create<Secret>(SECRETS, again as Secret);
+    await eventually(async () => (await west.kube.get(LINKS, "east")) === undefined);
+    assert.deepEqual(await west.keys("peer/"), []);
+    await linked();
+    await eventually(async () => (await east.kube.get(SECRETS, note.metadata.name, SYSTEM_NAMESPACE)) === undefined);
   });
 
   it("converges where the answer to a Join could not be stored", async () => {
@@ -295,7 +317,7 @@ describe("startGateway() with two clusters", () => {
     assert.equal(await dialAs(west, "shop", "client"), "IDENTITY_UNEXPECTED");
     assert.equal(await dialAs(east, SYSTEM_NAMESPACE, "causeway-gateway"), "LINK_UNKNOWN");
     const north = await GatewayWorld.create("north", log);
-    assert.equal(await dialAs(north, SYSTEM_NAMESPACE, "causeway-gateway"), "STREAM_CLOSED");
+    assert.equal(await dialAs(north, SYSTEM_NAMESPACE, "causeway-gateway"), "LINK_UNKNOWN");
     await north.close();
     assert.equal((await west.value(PEER_LINKS, "east"))?.active, true);
   });

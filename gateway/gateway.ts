@@ -49,6 +49,8 @@ export interface GatewayDeps {
   /** Called once, before anything is joined, with the live table for the relay. */
   readonly onRoutes: (routes: RouteTable) => void;
   readonly health?: Partial<HealthSettings>;
+  /** How long a peer says that it has unlinked this cluster before its mirrors go; 10 minutes without. */
+  readonly unlinkGraceMs?: number;
   readonly signal: AbortSignal;
 }
 
@@ -147,6 +149,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
       clock,
       log,
       metrics,
+      strangers: (stranger) => controller?.refusal(stranger),
       join: (request) => join.join(request),
       accept: async (peer, pipe) => {
         if (controller === undefined)
@@ -179,6 +182,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
           evacuations,
           metrics,
         },
+        ...(deps.unlinkGraceMs === undefined ? {} : { unlinkGraceMs: deps.unlinkGraceMs }),
         // Rises with each start; a peer's clock plays no part in it.
         epoch: BigInt(Math.trunc(clock.wallMs())),
         dial: grpcDialer(tls, clock),

@@ -15,13 +15,18 @@ import {
   ServerInterceptingCall,
   type ServerInterceptor,
   ServerListenerBuilder,
+  type StatusObject,
   status,
 } from "@grpc/grpc-js";
 import type { Clock } from "../core/clock.ts";
-import { asMeshError, errorText, MeshError } from "../core/errors.ts";
-import type { Identity } from "../core/identity.ts";
+import { asMeshError, errorText, hasCode, MeshError } from "../core/errors.ts";
+import type { Identity, TrustDomain } from "../core/identity.ts";
 import type { Log } from "../core/log.ts";
+import { parseCertificate } from "./certificate.ts";
+import { ConnectionGate, type GateLimits, type GateRefusal } from "./connection-gate.ts";
 import { MAX_MESSAGE_BYTES } from "./grpc-channel.ts";
+import { grpcStatusOf } from "./grpc-status.ts";
+import { leafIdentity, trustDomainOf } from "./svid-rules.ts";
 import type { SvidSource } from "./svid-source.ts";
 import type { TrustStore } from "./trust-store.ts";
 import { PeerVerifier, serverContextOptions } from "./workload-tls.ts";
@@ -29,6 +34,8 @@ import { PeerVerifier, serverContextOptions } from "./workload-tls.ts";
 /** A call as a service gets it, for asking who makes it. */
 export interface CallOfPeer {
   getAuthContext(): { sslPeerCertificate?: PeerCertificate };
+  /** "address:port". */
+  getPeer(): string;
 }
 
 /** Who makes `call`; undefined for a caller without a certificate (only `anonymousMethods` see such). */
@@ -42,6 +49,7 @@ export interface GrpcLimits {
   readonly anonymousMs: number;
   readonly handshakeMs: number;
   readonly maxStreamsPerConnection: number;
+  readonly maxMessageBytes: number;
 }
 
 const LIMITS: GrpcLimits = {
@@ -50,6 +58,7 @@ const LIMITS: GrpcLimits = {
   anonymousMs: 30_000,
   handshakeMs: 5_000,
   maxStreamsPerConnection: 1_000,
+  maxMessageBytes: MAX_MESSAGE_BYTES,
 };
 
 export interface GrpcServerOptions {
@@ -67,6 +76,18 @@ export interface GrpcServerOptions {
   /** Shows the own root behind the chain, so that a joiner can pin its fingerprint. */
   readonly presentRoot?: boolean;
   readonly limits?: Partial<GrpcLimits>;
+  /** For a port that strangers reach; none without. */
+  readonly gate?: {
+    readonly limits: GateLimits;
+    readonly onRefused: (reason: GateRefusal) => void;
+    /** Bytes that a message took on the wire. */
+    readonly sizeOf: (message: unknown) => number;
+  };
+  /**
+   * What a caller is told whose certificate is of a trust domain that is not known here; whether it is its own nobody has
+   * proved. Without, or where it is undefined, the connection is dropped.
+   */
+  readonly strangers?: (trustDomain: TrustDomain) => MeshError | undefined;
 }
 
 export interface GrpcListener {
@@ -83,10 +104,20 @@ export interface GrpcListener {
 export async function listenGrpc(options: GrpcServerOptions): Promise<GrpcListener> {
   const { host, port, source, trust, log } = options;
   const limits = { ...LIMITS, ...options.limits };
-  const peers = new ConnectedPeers(new PeerVerifier(options.clock), trust, log);
+  const gate =
+    options.gate &&
+    new ConnectionGate(options.gate.limits, options.clock, (reason, address) => {
+      options.gate?.onRefused(reason);
+      log.warn("grpc.connection.refused", { reason, address });
+    });
+  const peers = new ConnectedPeers(new PeerVerifier(options.clock), options, gate);
   const grpc = new Server({
-    interceptors: [admission(peers, new Set(options.anonymousMethods ?? []))],
-    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    interceptors: [
+      admission(peers, new Set(options.anonymousMethods ?? []), (call, message) =>
+        gate?.message(call.getPeer(), options.gate?.sizeOf(message) ?? 0),
+      ),
+    ],
+    "grpc.max_receive_message_length": limits.maxMessageBytes,
     "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
     "grpc.max_concurrent_streams": limits.maxStreamsPerConnection,
     "grpc.keepalive_time_ms": 10_000,
@@ -111,6 +142,7 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<GrpcListen
   tls.maxConnections = limits.maxConnections;
   const open = new Set<Socket>();
   tls.on("connection", (socket: Socket) => {
+    if (gate?.opened(socket) === false) return;
     open.add(socket);
     socket.once("close", () => open.delete(socket));
   });
@@ -137,6 +169,7 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<GrpcListen
     await listening(tls, host, port);
   } catch (error) {
     for (const stop of stops) stop();
+    gate?.close();
     grpc.forceShutdown();
     throw error;
   }
@@ -145,6 +178,7 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<GrpcListen
     port: bound,
     async close(graceMs) {
       for (const stop of stops) stop();
+      gate?.close();
       const closed = new Promise<void>((resolve) => tls.close(() => resolve()));
       const cancel = options.clock.after(graceMs, () => {
         grpc.forceShutdown();
@@ -174,17 +208,29 @@ function listening(server: TlsServer, host: string, port: number): Promise<void>
 }
 
 /** Refuses calls of callers without a certificate, except for `open` methods. */
-function admission(peers: ConnectedPeers, open: ReadonlySet<string>): ServerInterceptor {
+function admission(
+  peers: ConnectedPeers,
+  open: ReadonlySet<string>,
+  onMessage: (call: CallOfPeer, message: unknown) => void,
+): ServerInterceptor {
+  const anonymous: StatusObject = {
+    code: status.UNAUTHENTICATED,
+    details: "Cannot call this without a certificate.",
+    metadata: new Metadata(),
+  };
   return (method, call) => {
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
-        if (open.has(method.path) || peers.peerOf(call) !== undefined) next(metadata);
-        else
-          call.sendStatus({
-            code: status.UNAUTHENTICATED,
-            details: "Cannot call this without a certificate.",
-            metadata: new Metadata(),
-          });
+        if (open.has(method.path) || peers.peerOf(call) !== undefined) {
+          next(metadata);
+          return;
+        }
+        const told = peers.toldTo(call);
+        call.sendStatus(told === undefined ? anonymous : grpcStatusOf(told));
+      })
+      .withOnReceiveMessage((message, next) => {
+        onMessage(call, message);
+        next(message);
       })
       .build();
     return new ServerInterceptingCall(call, new ResponderBuilder().withStart((next) => next(listener)).build());
@@ -196,16 +242,26 @@ class ConnectedPeers {
   readonly #verifier: PeerVerifier;
   readonly #trust: TrustStore;
   readonly #log: Log;
+  readonly #gate: ConnectionGate | undefined;
+  readonly #strangers: NonNullable<GrpcServerOptions["strangers"]>;
+  /** By address and port, what callers of unknown trust domains are told. */
+  readonly #told = new Map<string, MeshError>();
   /** Undefined: no certificate. */
   readonly #sockets = new Map<TLSSocket, Identity | undefined>();
   /** By leaf: what grpc-js tells of a call's connection is the certificate that its handshake proved. */
   readonly #leaves = new Map<string, { identity: Identity; connections: number }>();
   #anonymous = 0;
 
-  constructor(verifier: PeerVerifier, trust: TrustStore, log: Log) {
+  constructor(verifier: PeerVerifier, options: GrpcServerOptions, gate: ConnectionGate | undefined) {
     this.#verifier = verifier;
-    this.#trust = trust;
-    this.#log = log;
+    this.#trust = options.trust;
+    this.#log = options.log;
+    this.#gate = gate;
+    this.#strangers = options.strangers ?? (() => undefined);
+  }
+
+  toldTo(call: CallOfPeer): MeshError | undefined {
+    return this.#told.get(call.getPeer());
   }
 
   readonly peerOf: PeerOf = (call) => {
@@ -218,7 +274,15 @@ class ConnectedPeers {
     const { fingerprint256: leaf }: Partial<PeerCertificate> = socket.getPeerCertificate();
     if (leaf === undefined) return anonymousAllowed && this.#admitAnonymous(socket, limits);
     const identity = this.#verify(socket);
-    if (identity === undefined) return false;
+    if (identity instanceof MeshError) {
+      const told = anonymousAllowed && hasCode(identity, "TRUST_DOMAIN_UNKNOWN") ? this.#strangerAt(socket) : undefined;
+      if (told === undefined) return false;
+      const key = `${socket.remoteAddress}:${socket.remotePort}`;
+      this.#told.set(key, told);
+      socket.once("close", () => this.#told.delete(key));
+      return this.#admitAnonymous(socket, limits);
+    }
+    if (this.#gate?.proven(socket, identity) === false) return false;
     const entry = this.#leaves.get(leaf) ?? { identity, connections: 0 };
     entry.connections++;
     this.#leaves.set(leaf, entry);
@@ -233,13 +297,14 @@ class ConnectedPeers {
   /** Cuts off whom trust no longer covers. */
   reverify(): void {
     for (const [socket, identity] of this.#sockets) {
-      if (identity !== undefined && this.#verify(socket) === undefined) socket.destroy();
+      if (identity !== undefined && this.#verify(socket) instanceof MeshError) socket.destroy();
     }
   }
 
   #admitAnonymous(socket: TLSSocket, limits: GrpcLimits): boolean {
     if (this.#anonymous >= limits.maxAnonymous) return false;
     this.#anonymous++;
+    this.#gate?.anonymous(socket);
     this.#sockets.set(socket, undefined);
     const timer = setTimeout(() => socket.destroy(), limits.anonymousMs);
     timer.unref();
@@ -251,12 +316,20 @@ class ConnectedPeers {
     return true;
   }
 
-  #verify(socket: TLSSocket): Identity | undefined {
+  #verify(socket: TLSSocket): Identity | MeshError {
     try {
       return this.#verifier.verify(socket, this.#trust.bundles);
     } catch (error) {
-      const { code, message } = asMeshError(error, "CERTIFICATE_INVALID", "verify the caller");
-      this.#log.warn("grpc.peer.refused", { code, error: message, address: socket.remoteAddress });
+      const known = asMeshError(error, "CERTIFICATE_INVALID", "verify the caller");
+      this.#log.warn("grpc.peer.refused", { code: known.code, error: known.message, address: socket.remoteAddress });
+      return known;
+    }
+  }
+
+  #strangerAt(socket: TLSSocket): MeshError | undefined {
+    try {
+      return this.#strangers(trustDomainOf(leafIdentity(parseCertificate(socket.getPeerCertificate().raw))));
+    } catch {
       return undefined;
     }
   }

@@ -15,6 +15,7 @@ import type { LinkRecord } from "./link-record.ts";
 import { LinkRunner, type LinkRunnerDeps } from "./link-runner.ts";
 import { StandbyWriter } from "./standby-writer.ts";
 import type { SyncPipe } from "./sync-pipe.ts";
+import { isPast, readUnlinked, unlinkedPeer } from "./unlinked-peers.ts";
 
 const KEEP_TOKENS_MS = 24 * 3_600_000;
 /** How often a replica that took a stream without leading looks whether the one that leads is back. */
@@ -177,11 +178,26 @@ export class LinkController {
     }
   }
 
-  /** Records of join tokens are of no use once long expired. */
+  /** What a gateway of `trustDomain` is told, whom nobody here believes. */
+  refusal(trustDomain: TrustDomain): MeshError {
+    const { cluster } = this.#deps.own;
+    const linked = this.#deps.links.list().some(({ spec }) => spec.trustDomain === trustDomain);
+    const note = linked ? undefined : unlinkedPeer(this.#deps.secrets.list(), trustDomain);
+    if (note === undefined)
+      return new MeshError("LINK_UNKNOWN", `Cannot sync: ${trustDomain} is not linked to ${cluster}.`);
+    const at = new Date(note.atMs).toISOString();
+    return new MeshError("UNLINKED", `Cannot sync: ${cluster} unlinked ${note.cluster} at ${at}. Unlink it there too.`);
+  }
+
+  /** Records of join tokens are of no use once long expired, and notes on who is linked again. */
   #tidyTokens(): void {
-    const { secrets, kube, clock } = this.#deps;
+    const { secrets, links, kube, clock } = this.#deps;
+    const linked = new Set<string>(links.list().map(({ spec }) => spec.trustDomain));
     for (const secret of secrets.list()) {
       const record = readJoinTokenRecord(secret);
+      const note = readUnlinked(secret);
+      const past = note !== undefined && isPast(note, linked, clock.wallMs());
+      if (past) kube.delete(SECRETS, secret.metadata.name, SYSTEM_NAMESPACE).catch(() => {});
       if (record === undefined || clock.wallMs() < record.expiresAtMs + KEEP_TOKENS_MS) continue;
       kube.delete(SECRETS, secret.metadata.name, SYSTEM_NAMESPACE).catch(() => {});
     }

@@ -11,6 +11,7 @@ import { joinSecretName } from "./join-token.ts";
 import type { LinkObject } from "./link-object.ts";
 import type { JoinedLink } from "./link-record.ts";
 import { isOutdated } from "./link-status.ts";
+import { noteUnlinked } from "./unlinked-peers.ts";
 
 export interface LinkRemovalDeps {
   readonly kube: KubeClient;
@@ -38,6 +39,7 @@ export class LinkRemoval {
   readonly #link: LinkObject;
   readonly #deps: LinkRemovalDeps;
   readonly #subject: RemovalSubject;
+  #asked = false;
 
   constructor(link: LinkObject, deps: LinkRemovalDeps, subject: RemovalSubject) {
     this.#link = link;
@@ -68,6 +70,7 @@ export class LinkRemoval {
   /** Deletes the Link for its peer, which has proved that the wish is its own. Retried until it is deleted. */
   async ask(signal: AbortSignal): Promise<void> {
     const { clock, random, log } = this.#deps;
+    this.#asked = true;
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
         await this.#link.delete();
@@ -81,7 +84,10 @@ export class LinkRemoval {
   }
 
   async #undo(signal: AbortSignal): Promise<void> {
-    const { kube, log } = this.#deps;
+    const { kube, clock, log } = this.#deps;
+    // It may not hear the goodbye; where it was the one to ask for this, it knows.
+    const { cluster, trustDomain } = this.#link.spec;
+    if (!this.#asked) await noteUnlinked(kube, { cluster, trustDomain, atMs: clock.wallMs() });
     await this.#subject.goodbye();
     await Promise.race([this.#subject.clear(), aborted(signal)]);
     if (signal.aborted) return;

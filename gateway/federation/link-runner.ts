@@ -39,6 +39,8 @@ import { WakeUp } from "./wake-up.ts";
 import type { PeerNames } from "./wire.ts";
 
 const STATUS_EVERY_MS = 200;
+/** How long a peer says that it has unlinked us before its mirrors go: time to link again, or to ask why. */
+const UNLINK_GRACE_MS = 600_000;
 
 export interface LinkRunnerDeps {
   readonly own: PeerNames;
@@ -58,6 +60,8 @@ export interface LinkRunnerDeps {
   readonly health: HealthSettings;
   readonly evacuations: Evacuations;
   readonly metrics: FederationMetrics;
+  /** 10 minutes without. */
+  readonly unlinkGraceMs?: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -431,7 +435,16 @@ export class LinkRunner {
       this.#reason = "the peer has unlinked this cluster";
       await this.#removal.ask(this.#abort.signal);
     }
-    this.#refusal.ended(end, greeted, this.#reason, this.#deps.clock.nowMs());
+    const { clock, unlinkGraceMs = UNLINK_GRACE_MS } = this.#deps;
+    this.#refusal.ended(end, greeted, this.#reason, clock.nowMs());
+    if (end.error?.code === "UNLINKED") {
+      const minutes = Math.ceil(unlinkGraceMs / 60_000);
+      this.#reason += ` Its mirrors here go once it has said so for ${minutes} min; link again to keep them.`;
+    }
+    if (this.#refusal.unlinkedFor(unlinkGraceMs, clock.nowMs())) {
+      this.#log.info("unlinked by peer while away");
+      await this.#removal.ask(this.#abort.signal);
+    }
     this.#monitor.changed();
     this.#wake();
   }
@@ -459,6 +472,7 @@ export class LinkRunner {
       joined: this.#record.joined !== undefined,
       hasToken: this.#record.token !== undefined,
       joinFailure: this.#joiner.failure,
+      cut: this.#penalty.code,
       refusedByPeer: this.#refusal.known(this.#deps.clock.nowMs()),
       connected: this.#session?.greeted ?? false,
       wasConnected: this.#wasConnected,

@@ -1,4 +1,4 @@
-import { hasCode, type MeshError } from "../../core/errors.ts";
+import { hasCode, type MeshError, type MeshErrorCode } from "../../core/errors.ts";
 import type { LinkState } from "../../core/link.ts";
 import type { Condition, Link } from "../../kube/resources.ts";
 
@@ -11,8 +11,10 @@ export interface LinkSituation {
   readonly hasToken: boolean;
   /** The last failure of the join, and whether trying on is pointless. */
   readonly joinFailure: { readonly error: MeshError; readonly terminal: boolean } | undefined;
-  /** The peer said that it knows us no longer, or keeps closing. */
-  readonly refusedByPeer: boolean;
+  /** The peer says that it has unlinked us, or that it knows us no longer, or keeps closing. */
+  readonly refusedByPeer: "Unlinked" | "RefusedByPeer" | undefined;
+  /** Why the last stream was cut, where the peer is to blame and none has agreed since. */
+  readonly cut: MeshErrorCode | undefined;
   /** A stream is open and the peer said Hello. */
   readonly connected: boolean;
   /** It was once, since this gateway started. */
@@ -29,7 +31,7 @@ function linkPhase(s: LinkSituation): LinkPhase {
     if (s.joinFailure?.terminal) return "failed";
     return s.hasToken ? "joining" : "pending";
   }
-  if (s.refusedByPeer) return "failed";
+  if (s.refusedByPeer !== undefined) return "failed";
   if (s.state.health === "dead") return "dead";
   if (s.state.active) return "active";
   return s.wasConnected && s.state.health !== "unknown" ? "degraded" : "connecting";
@@ -78,9 +80,12 @@ function activeCondition({ state }: LinkSituation): ConditionState {
   return { status: "False", reason: state.health === "dead" ? "Dead" : "NotAgreed", message: state.reason };
 }
 
-function connectedCondition({ connected, refusedByPeer, state }: LinkSituation): ConditionState {
+function connectedCondition({ connected, refusedByPeer, cut, state }: LinkSituation): ConditionState {
   if (connected) return { status: "True", reason: "Connected", message: "" };
-  const reason = refusedByPeer ? "RefusedByPeer" : state.health === "dead" ? "Dead" : "NotConnected";
+  const reason =
+    refusedByPeer ??
+    (cut === undefined ? undefined : reasonOf(cut)) ??
+    (state.health === "dead" ? "Dead" : "NotConnected");
   return { status: "False", reason, message: state.reason };
 }
 

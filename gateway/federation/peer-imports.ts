@@ -1,3 +1,4 @@
+import { MeshError } from "../../core/errors.ts";
 import type { GatewayAddress } from "../../core/link.ts";
 import { supersedes, type TrustBundle } from "../../core/trust-bundle.ts";
 import type { KindDigest__Output } from "../../protos/gen/causeway/federation/v1/KindDigest.ts";
@@ -61,7 +62,16 @@ export class PeerImports implements InboxSink {
   }
 
   admit({ bundle }: Received): void {
-    if (bundle !== undefined) supersedes(bundle, this.#trust.bundle);
+    if (bundle === undefined) return;
+    const known = this.#trust.bundle;
+    if (!supersedes(bundle, known) || known === undefined) return;
+    // Roots are handed on one by one. A set that is all new would cut the peer off from its own link, or hand it to another.
+    const shared = bundle.x509Authorities.some((a) => known.x509Authorities.some((b) => Buffer.compare(a, b) === 0));
+    if (shared) return;
+    throw new MeshError(
+      "CERTIFICATE_UNTRUSTED",
+      `Cannot take bundle of ${bundle.trustDomain}: it has none of the roots that are known. Link again if its CA was made anew.`,
+    );
   }
 
   async apply(

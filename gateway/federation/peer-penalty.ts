@@ -21,6 +21,7 @@ export class PeerPenalty {
   #count = 0;
   #untilMs = 0;
   #text = "";
+  #code: MeshErrorCode | undefined;
 
   /** A stream has ended that had agreed, if ever, at `agreedMs` first. */
   ended({ by, error }: SessionEnd, agreedMs: number | undefined, nowMs: number): void {
@@ -28,13 +29,19 @@ export class PeerPenalty {
     if (by === "peer" || error === undefined || !hasCode(error, ...FAULTS)) return;
     const forMs = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(this.#count, 10));
     this.#count++;
+    this.#code = error.code;
     this.#untilMs = nowMs + forMs;
     this.#text = `${error.code}: ${error.message} Its stream was cut and is not taken for ${forMs / 1_000} s (${this.#count} in a row); what it sent before stays in use. Look at the peer's gateway.`;
   }
 
   /** Both sides agree: whatever was wrong is over. */
   agreed(): void {
+    this.#code = undefined;
     this.#text = "";
+  }
+
+  get code(): MeshErrorCode | undefined {
+    return this.#code;
   }
 
   /** How long until the next stream, in ms. */

@@ -8,14 +8,16 @@ import type { SessionEnd } from "./sync-session.ts";
 const CLOSED_AT_ONCE = 3;
 const CLOSED_FOR_MS = 2_000;
 
-/** Whether a peer that can be reached takes no streams of this cluster. */
+/** Whether a peer that can be reached takes no streams of this cluster, and whether it says that it has unlinked it. */
 export class PeerRefusal {
   #closed = 0;
   #sinceMs = 0;
+  #unlinked: { readonly sinceMs: number; times: number } | undefined;
 
   /** The peer said Hello. */
   greeted(): void {
     this.#closed = 0;
+    this.#unlinked = undefined;
   }
 
   /** A stream has ended, with `reason` as its text. */
@@ -23,11 +25,24 @@ export class PeerRefusal {
     // The handshake succeeded, else its failure would be the reason: the peer looked at our certificate and left.
     const closed =
       !greeted && by === "transport" && hasCode(error, "STREAM_CLOSED") && !/ECONN|EHOST|ENET|ETIMEDOUT/.test(reason);
-    if (!closed && !hasCode(error, "LINK_UNKNOWN")) this.#closed = 0;
+    if (!closed && !hasCode(error, "LINK_UNKNOWN", "UNLINKED")) this.#closed = 0;
     else if (this.#closed++ === 0) this.#sinceMs = nowMs;
+    // Silence, and whatever else goes wrong, neither adds to what the peer has said nor takes it back.
+    if (hasCode(error, "LINK_UNKNOWN")) this.#unlinked = undefined;
+    if (!hasCode(error, "UNLINKED")) return;
+    this.#unlinked ??= { sinceMs: nowMs, times: 0 };
+    this.#unlinked.times++;
   }
 
-  known(nowMs: number): boolean {
-    return this.#closed >= CLOSED_AT_ONCE && nowMs - this.#sinceMs >= CLOSED_FOR_MS;
+  /** How it refuses this cluster, if it does. */
+  known(nowMs: number): "Unlinked" | "RefusedByPeer" | undefined {
+    if (this.#closed < CLOSED_AT_ONCE || nowMs - this.#sinceMs < CLOSED_FOR_MS) return undefined;
+    return this.#unlinked === undefined ? "RefusedByPeer" : "Unlinked";
+  }
+
+  /** The peer's gateway, which proved who it is, has said for `graceMs` that it unlinked this cluster, and says so now. */
+  unlinkedFor(graceMs: number, nowMs: number): boolean {
+    if (this.#unlinked === undefined || this.known(nowMs) !== "Unlinked") return false;
+    return this.#unlinked.times >= CLOSED_AT_ONCE && nowMs - this.#unlinked.sinceMs >= graceMs;
   }
 }

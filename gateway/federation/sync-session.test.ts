@@ -290,4 +290,135 @@ describe("SyncSession", () => {
       session.fail(new Error("over") as never);
     }
   });
+
+  const answers = (pipe: { sent: SyncMessage[] }) => pipe.sent.flatMap(({ ack }) => (ack ? [ack] : []));
+  /** East lives, and does what `step` says, each 100 ms for `ms`. */
+  const live = async (a: { send(message: SyncMessage): void }, ms: number, step = (_at: number) => {}) => {
+    for (let at = 0; at < ms; at += 100) {
+      a.send({ heartbeat: { sequence: 1, sentAtMs: at } });
+      step(at);
+      await clock.advance(100);
+    }
+  };
+
+  it("takes 200 updates a second, however fast they come from who waits for answers", async () => {
+    const { a, b, session } = against([update({})]);
+    await clock.advance(100);
+    let sent = 0;
+    // As many under way as the window allows: a peer that is as fast as it may be.
+    const fill = () => {
+      for (; sent - (answers(b).length - 1) < LIMITS.window; sent++)
+        a.send(
+          update({ snapshot: false, revision: 10 + sent, nonce: `n${sent}`, upserts: [service("web", 1 + sent)] }),
+        );
+    };
+    for (let at = 0; at < 3_000; at += 2) {
+      if (at % 200 === 0) a.send({ heartbeat: { sequence: 1 } });
+      fill();
+      await clock.advance(2);
+    }
+    const taken = answers(b).length;
+    assert.ok(taken > 600 && taken <= 820, `${taken} in 3 s`);
+    assert.ok(session.greeted);
+    session.fail(new Error("over") as never);
+  });
+
+  it("ends a stream on which every update is refused, and one that answers what was never sent", async () => {
+    const nonsense = Array.from({ length: LIMITS.nacksInRow + 1 }, (_, i) => update({ revision: 0, nonce: `n${i}` }));
+    const first = against([]);
+    for (const message of nonsense) {
+      first.a.send(message);
+      await clock.advance(1);
+    }
+    await clock.advance(100);
+    assert.match((await first.session.done).error?.message ?? "", /none of its latest updates could be applied/);
+    const stray = Array.from({ length: LIMITS.strayAnswers + 1 }, (_, i) => ({ ack: { nonce: `n${i}` } }));
+    const second = against(stray);
+    await clock.advance(100);
+    assert.match((await second.session.done).error?.message ?? "", /answers what was never sent/);
+  });
+
+  it("ends a stream whose updates wait for an answer while others are answered that were never sent", async () => {
+    east.offer("KIND_SERVICES", service("web"));
+    const [a, b] = memoryPipes();
+    const session = east.open(a, west, clock);
+    b.send({ hello: { protocol: 1, cluster: "west" } });
+    await live(b, 40_000, (at) => at % 10_000 === 0 && b.send({ ack: { nonce: "never" } }));
+    assert.match((await session.done).error?.message ?? "", /does not answer updates/);
+  });
+
+  it("leaves heartbeats out for a peer that does not read, and ends its stream after a while", async () => {
+    const { a, b, session } = against([]);
+    await clock.advance(1_000);
+    b.backlog = LIMITS.backlog;
+    const before = b.sent.length;
+    await live(a, 5_000);
+    assert.ok(b.sent.length - before <= 2, "at most a digest");
+    b.backlog = 0;
+    await live(a, 1_000);
+    assert.ok(b.sent.length - before > 5);
+    b.backlog = LIMITS.backlog;
+    await live(a, 12_000);
+    assert.match((await session.done).error?.message ?? "", /does not read what it is sent/);
+  });
+
+  it("ends a stream whose snapshot takes for ever, whether parts come or not", async () => {
+    for (const parts of [true, false]) {
+      const { a, b, session } = against([update({ more: true, upserts: [service("a")] })]);
+      let n = 0;
+      await live(a, LIMITS.snapshotMs + 2_000, (at) => {
+        const name = `part-${++n}`;
+        if (parts && at % 1_000 === 0) a.send(update({ more: true, nonce: name, upserts: [service(name)] }));
+      });
+      const refused = answers(b).some(({ error }) => /does not end/.test(error ?? ""));
+      const ended = parts ? undefined : (await session.done).error?.message;
+      assert.ok(parts ? refused : /does not end/.test(ended ?? ""), ended);
+      assert.deepEqual(west.held("KIND_SERVICES"), []);
+      if (parts) session.fail(new Error("over") as never);
+    }
+  });
+
+  it("compares ten digests at once and then one a second, and ends a stream whose digest has many kinds", async () => {
+    const digest = { digest: { nonce: "d", kinds: [] } };
+    const { b, session } = against(Array.from({ length: 500 }, () => digest));
+    await clock.advance(100);
+    assert.ok(answers(b).length <= 10);
+    session.fail(new Error("over") as never);
+    const kinds = Array.from({ length: 17 }, () => ({ kind: "KIND_SERVICES" as const }));
+    await ends("kinds", [{ digest: { nonce: "d", kinds } }], "PROTOCOL_VIOLATION");
+  });
+
+  it("sends a refused kind again after longer and longer, however often the peer agrees in between", async () => {
+    east.offer("KIND_SERVICES", service("web"));
+    const [a, b] = memoryPipes();
+    east.open(a, west, clock);
+    b.send({ hello: { protocol: 1, cluster: "west" } });
+    const answered = new Set<string>();
+    await live(b, 60_000, () => {
+      for (const { update: sent, digest } of a.sent) {
+        const nonce = sent?.nonce ?? digest?.nonce ?? "";
+        if (nonce === "" || answered.has(nonce)) continue;
+        answered.add(nonce);
+        const error = sent?.kind === "KIND_SERVICES" ? "PROTOCOL_VIOLATION: no" : "";
+        b.send({ ack: { ...(sent ? { kind: sent.kind } : {}), nonce, error } });
+      }
+    });
+    const snapshots = a.sent.filter((message) => message.update?.kind === "KIND_SERVICES");
+    assert.ok(snapshots.length >= 4 && snapshots.length <= 9, `${snapshots.length} in a minute`);
+  });
+
+  it("says no more of a kind that its peer does not know, and agrees on the others", async () => {
+    east.offer("KIND_SERVICES", service("web"));
+    const { a, b, eastSession } = open();
+    b.tamper = (message) => {
+      if (message.ack?.kind === "KIND_ENDPOINTS") message.ack.error = "PROTOCOL_VERSION: west does not know it";
+      return message;
+    };
+    await clock.advance(1_000);
+    b.tamper = (message) => message;
+    eastSession.touch("KIND_ENDPOINTS", ["shop/web"]);
+    await clock.advance(12_000);
+    assert.equal(a.sent.filter((message) => message.update?.kind === "KIND_ENDPOINTS").length, 1);
+    assert.equal(eastSession.agreed, true);
+  });
 });

@@ -167,6 +167,12 @@ export class RelayConnection extends Deadline implements ByteStreamUser {
     this.#drop();
   }
 
+  /** Makes room for others before it has said where it goes. */
+  evict(): void {
+    if (this.#state === "hello") this.#refuse("unrouted_limit");
+    else this.#drop();
+  }
+
   /** One of the streams is gone. */
   sideClosed(): void {
     if (--this.#openSides > 0 || this.#state === "closed") return;

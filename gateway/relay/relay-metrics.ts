@@ -7,6 +7,7 @@ const REFUSALS = [
   "handshake_timeout",
   "connection_limit",
   "peer_limit",
+  "unrouted_limit",
   "upstream_failed",
 ] as const;
 export type RefusalReason = (typeof REFUSALS)[number];

@@ -194,6 +194,19 @@ for (const adapter of ["handle", "net"] as const) {
       assert.equal(await textOf(socket), "you said bye");
     });
 
+    it("makes room at the expense of who has not said for longest where it goes", async () => {
+      await restart({ limits: { unrouted: 2 } });
+      const first = dialPlain();
+      await once(first, "connect");
+      const others = [dialPlain(), dialPlain()];
+      first.on("error", () => {});
+      await once(first.resume(), "close");
+      assert.equal(relay.stats().refusals.unrouted_limit, 1);
+      const socket = dial("a.east.mesh");
+      await once(socket, "secureConnect");
+      for (const other of others) other.on("error", () => {});
+    });
+
     it("refuses what is over the limits", async () => {
       await restart({ limits: { connections: 2, perPeer: 1 } });
       const first = dial("a.east.mesh");

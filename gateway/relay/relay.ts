@@ -9,6 +9,8 @@ import { type CutReason, RelayMetrics, type RelayStats } from "./relay-metrics.t
 export interface RelayLimits {
   /** Open connections. */
   readonly connections: number;
+  /** Of these, how many may not have said yet where they go: over it the one that has waited longest goes. */
+  readonly unrouted: number;
   /** Open connections per `RelayRoute.peer`. */
   readonly perPeer: number;
   /** Time for the whole ClientHello to arrive. */
@@ -48,7 +50,7 @@ export interface Relay {
   close(): Promise<void>;
 }
 
-const LIMITS: RelayLimits = { connections: 20_000, perPeer: 10_000, handshakeTimeoutMs: 10_000 };
+const LIMITS: RelayLimits = { connections: 20_000, unrouted: 2_000, perPeer: 10_000, handshakeTimeoutMs: 10_000 };
 const CONNECT_TIMEOUT_MS = 1_000;
 const IDLE_TIMEOUT_MS = 3_600_000;
 
@@ -77,6 +79,8 @@ class RelayServer implements Relay, RelayContext {
   readonly #limits: RelayLimits;
   readonly #log: Log;
   readonly #open = new Set<RelayConnection>();
+  /** In the order in which they came. */
+  readonly #unrouted = new Set<RelayConnection>();
   readonly #byRoute = new Map<string, Set<RelayConnection>>();
   readonly #byPeer = new Map<string, number>();
   readonly #unsubscribe: () => void;
@@ -152,6 +156,7 @@ class RelayServer implements Relay, RelayContext {
       this.#byPeer.set(route.peer, open + 1);
     }
     const others = this.#byRoute.get(route.key);
+    this.#unrouted.delete(connection);
     if (others === undefined) this.#byRoute.set(route.key, new Set([connection]));
     else others.add(connection);
     connection.route = route;
@@ -163,6 +168,7 @@ class RelayServer implements Relay, RelayContext {
     this.#open.delete(connection);
     const route = connection.route;
     if (route !== undefined) this.#forget(connection, route);
+    else this.#unrouted.delete(connection);
     if (this.#open.size === 0) this.#emptied();
   }
 
@@ -179,7 +185,17 @@ class RelayServer implements Relay, RelayContext {
     this.metrics.accepted();
     const connection = new RelayConnection(this, stream);
     this.#open.add(connection);
+    this.#unrouted.add(connection);
+    if (this.#unrouted.size > this.#limits.unrouted) this.#evict();
     return connection;
+  }
+
+  /** Whoever means well says at once where it goes, so that the oldest is the least likely to. */
+  #evict(): void {
+    const [oldest] = this.#unrouted;
+    if (oldest === undefined) return;
+    this.#unrouted.delete(oldest);
+    oldest.evict();
   }
 
   #forget(connection: RelayConnection, route: RelayRoute): void {
