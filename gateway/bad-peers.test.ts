@@ -43,7 +43,8 @@ describe("a gateway with a peer that misbehaves", function () {
   let watching: NodeJS.Timeout;
 
   before(async () => {
-    [east, west, north] = await Promise.all(["east", "west", "north"].map((name) => GatewayWorld.create(name, log)));
+    const create = (name: string) => GatewayWorld.create(name, log);
+    [east, west, north] = await Promise.all([create("east"), create("west"), create("north")]);
     await Promise.all([east.start(), west.start(), north.start()]);
     for (const world of [west, north]) {
       await world.link(east, await east.token());

@@ -20,7 +20,7 @@ import { FederationMetrics } from "./federation/federation-metrics.ts";
 import { listenFederation } from "./federation/federation-server.ts";
 import { federationAuthority } from "./federation/gateway-address.ts";
 import { JoinServer } from "./federation/join-server.ts";
-import { leaderAnswers } from "./federation/leader-probe.ts";
+import { leaderAnswers, sharedAnswer } from "./federation/leader-probe.ts";
 import { LinkController } from "./federation/link-controller.ts";
 import type { HealthSettings } from "./federation/link-health.ts";
 import { LocalState } from "./federation/local-state.ts";
@@ -188,7 +188,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
         dial: grpcDialer(tls, clock),
         onReplaced: () => writer.yieldTenure(),
         onPeers: (peers) => routes.setPeers(peers),
-        leaderAnswers: () => leaderAnswers(state.gateways(), federationAuthority(advertise)),
+        leaderAnswers: sharedAnswer(clock, () => leaderAnswers(state.gateways(), federationAuthority(advertise))),
       },
       signal,
     );

@@ -135,7 +135,8 @@ export class Inbox {
   async #snapshot(update: Update__Output): Promise<Refusal[]> {
     const revision = BigInt(update.revision);
     if (update.removes.length > 0) throw this.#violation("a snapshot removes nothing");
-    if (this.#staging === undefined) {
+    // One that began anew takes the place of what it did not finish.
+    if (this.#staging === undefined || revision > this.#staging.revision) {
       if (revision <= this.#revision) throw this.#violation(`revision ${revision} is not above ${this.#revision}`);
       if (revision <= this.#spoiled) throw this.#violation(`a part of the snapshot of ${revision} was refused`);
       const sinceMs = this.#nowMs();

@@ -25,7 +25,8 @@ const DEADLINE_MS = 10_000;
 /** For federation's clients: what a peer may send at once is less than what is ours may. */
 export const FEDERATION_CLIENT_OPTIONS: ChannelOptions = {
   ...GRPC_CLIENT_OPTIONS,
-  "grpc.max_receive_message_length": LIMITS.messageBytes,
+  // A message that is a little too large is answered with why.
+  "grpc.max_receive_message_length": LIMITS.messageBytes + 65_536,
 };
 
 /** Codes after which the same token will not do, however often it is tried. */

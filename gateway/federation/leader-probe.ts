@@ -1,9 +1,23 @@
 import { connect } from "node:tls";
+import type { Clock } from "../../core/clock.ts";
 import type { LocalGateway } from "../../core/link.ts";
 import { federationAuthority } from "./gateway-address.ts";
 
 /** A gateway of the own cluster that takes longer for a handshake is taken for dead by the others. */
 const ANSWER_MS = 400;
+
+/** However many peers ask at once, the leader is asked by each other replica no more often than this. */
+const ANSWER_HOLDS_MS = 250;
+
+/** `ask`, once for all who want to know within a moment. */
+export function sharedAnswer(clock: Clock, ask: () => Promise<boolean>): () => Promise<boolean> {
+  let latest: { readonly atMs: number; readonly answer: Promise<boolean> } | undefined;
+  return () => {
+    const nowMs = clock.nowMs();
+    if (latest === undefined || nowMs - latest.atMs > ANSWER_HOLDS_MS) latest = { atMs: nowMs, answer: ask() };
+    return latest.answer;
+  };
+}
 
 /** Whether a replica other than the one at `own` says that it leads, and answers. */
 export async function leaderAnswers(gateways: Iterable<LocalGateway>, own: string): Promise<boolean> {

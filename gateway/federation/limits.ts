@@ -41,8 +41,8 @@ export const LIMITS = {
   /** Messages that wait because the peer does not read; heartbeats are left out from here on. */
   backlog: 128,
   /** Streams that one peer may open one after the other, and then a second. */
-  streams: 10,
-  streamsPerSecond: 0.5,
+  streams: 20,
+  streamsPerSecond: 1,
   /** Refusals kept for people to read. */
   refusals: 20,
 } as const;

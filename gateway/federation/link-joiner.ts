@@ -11,7 +11,7 @@ import { parseJoinToken } from "./join-token.ts";
 import type { JoinedLink } from "./link-record.ts";
 import type { PeerNames } from "./wire.ts";
 
-export interface LinkJoinerDeps {
+interface LinkJoinerDeps {
   readonly own: PeerNames;
   readonly ownBundle: () => TrustBundle;
   /** Of this cluster, as peers are told. */

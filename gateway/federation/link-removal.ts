@@ -13,7 +13,7 @@ import type { JoinedLink } from "./link-record.ts";
 import { isOutdated } from "./link-status.ts";
 import { noteUnlinked } from "./unlinked-peers.ts";
 
-export interface LinkRemovalDeps {
+interface LinkRemovalDeps {
   readonly kube: KubeClient;
   readonly clock: Clock;
   readonly random: Random;

@@ -25,7 +25,8 @@ import { LinkObject } from "./link-object.ts";
 import type { JoinedLink, LinkRecord } from "./link-record.ts";
 import { LinkRemoval, type RemovalSubject } from "./link-removal.ts";
 import { LinkSecret } from "./link-secret.ts";
-import { isOutdated, type LinkSituation } from "./link-status.ts";
+import type { LinkSituation } from "./link-status.ts";
+import { LinkStatusWriter } from "./link-status-writer.ts";
 import type { LocalChange, LocalState } from "./local-state.ts";
 import { peerExports } from "./peer-exports.ts";
 import { PeerImports, type PeerTrustStore, type StateWriter } from "./peer-imports.ts";
@@ -38,7 +39,6 @@ import { endText, type SessionEnd, SyncSession } from "./sync-session.ts";
 import { WakeUp } from "./wake-up.ts";
 import type { PeerNames } from "./wire.ts";
 
-const STATUS_EVERY_MS = 200;
 /** How long a peer says that it has unlinked us before its mirrors go: time to link again, or to ask why. */
 const UNLINK_GRACE_MS = 600_000;
 
@@ -84,6 +84,7 @@ export class LinkRunner {
   readonly #unwatch: () => void;
   readonly #changes: WakeUp;
   readonly #link: LinkObject;
+  readonly #status: LinkStatusWriter;
   readonly #joiner: LinkJoiner;
   readonly #removal: LinkRemoval;
   #record: LinkRecord;
@@ -93,12 +94,13 @@ export class LinkRunner {
   readonly #refusal = new PeerRefusal();
   readonly #penalty = new PeerPenalty();
   readonly #streams: TokenBucket;
+  /** What was refused of the last stream. */
+  #refused: readonly string[] = [];
   /** The token that this runner has joined with. */
   #redeemed = "";
   #closing = false;
   #leading: boolean;
   #reason = "";
-  #statusDue = true;
 
   constructor(
     link: Link,
@@ -117,6 +119,7 @@ export class LinkRunner {
     this.#changes = new WakeUp(deps.clock, this.#abort.signal);
     // Most of what a link logs is its peer's doing.
     this.#log = limitLog(deps.log.child({ link: this.name }), deps.clock);
+    this.#status = new LinkStatusWriter(this.#link, deps.clock, this.#log);
     this.#streams = new TokenBucket(deps.clock, LIMITS.streamsPerSecond, LIMITS.streams);
     const secretName = () => this.#link.spec.secretName;
     this.#secret = new LinkSecret(deps.kube, this.name, secretName, (stored) => {
@@ -140,7 +143,10 @@ export class LinkRunner {
       facts: () => ({
         agreed: this.#session?.agreed ?? false,
         reason: this.#session?.doubt ?? this.#reason,
-        refused: [...(this.#penalty.text === "" ? [] : [this.#penalty.text]), ...(this.#session?.refusals ?? [])],
+        refused: [
+          ...(this.#penalty.text === "" ? [] : [this.#penalty.text]),
+          ...(this.#session?.refusals ?? this.#refused),
+        ],
         evacuated: deps.evacuations.share(this.name),
       }),
       publish: (state) => {
@@ -172,7 +178,12 @@ export class LinkRunner {
     this.#joiner = new LinkJoiner(this.name, linkDeps, this.#joinSubject());
     this.#removal = new LinkRemoval(this.#link, linkDeps, this.#removalSubject());
     const { signal: ended } = this.#abort;
-    const loops = [this.#joiner.run(ended), this.#streamLoop(), this.#statusLoop(), this.#removal.run(ended)];
+    const loops = [
+      this.#joiner.run(ended),
+      this.#streamLoop(),
+      this.#status.run(() => (this.#leading ? this.#situation() : undefined), ended),
+      this.#removal.run(ended),
+    ];
     this.#tasks = loops.map((loop) =>
       loop.catch((error: unknown) => this.#log.error("link loop ended", { reason: errorText(error) })),
     );
@@ -263,7 +274,7 @@ export class LinkRunner {
   }
 
   #touchStatus(): void {
-    this.#statusDue = true;
+    this.#status.touch();
   }
 
   #joinSubject(): JoinSubject {
@@ -421,7 +432,8 @@ export class LinkRunner {
     const end = await session.done;
     if (this.#session === session) this.#session = undefined;
     metrics.streamEnded(this.name, end);
-    this.#penalty.ended(end, agreedMs, clock.nowMs());
+    this.#penalty.ended(end, session.greeted, agreedMs, clock.nowMs());
+    this.#refused = session.refusals;
     await this.#onEnd(end, session.greeted);
     return { ...end, greeted: session.greeted };
   }
@@ -447,23 +459,6 @@ export class LinkRunner {
     }
     this.#monitor.changed();
     this.#wake();
-  }
-
-  async #statusLoop(): Promise<void> {
-    const { clock } = this.#deps;
-    const { signal } = this.#abort;
-    while (!signal.aborted) {
-      if (this.#statusDue && !this.#link.deleting && this.#leading) {
-        this.#statusDue = false;
-        try {
-          await this.#link.writeStatus(this.#situation(), clock.wallMs());
-        } catch (error) {
-          this.#statusDue = true;
-          if (!isOutdated(error)) this.#log.warn("status not written", { reason: errorText(error) });
-        }
-      }
-      await sleep(clock, STATUS_EVERY_MS, signal).catch(() => {});
-    }
   }
 
   #situation(): LinkSituation {

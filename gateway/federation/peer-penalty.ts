@@ -24,9 +24,10 @@ export class PeerPenalty {
   #code: MeshErrorCode | undefined;
 
   /** A stream has ended that had agreed, if ever, at `agreedMs` first. */
-  ended({ by, error }: SessionEnd, agreedMs: number | undefined, nowMs: number): void {
+  ended({ by, error }: SessionEnd, greeted: boolean, agreedMs: number | undefined, nowMs: number): void {
     if (agreedMs !== undefined && nowMs - agreedMs >= FORGIVEN_AFTER_MS) this.#count = 0;
-    if (by === "peer" || error === undefined || !hasCode(error, ...FAULTS)) return;
+    // A stream that the peer did not even take was refused by it, and not by us.
+    if (by === "peer" || (by === "transport" && !greeted) || !hasCode(error, ...FAULTS)) return;
     const forMs = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(this.#count, 10));
     this.#count++;
     this.#code = error.code;

@@ -34,10 +34,8 @@ const FIXED32 = 5;
  * Counts what decoding `bytes` would make, before it is made: two bytes can become an object of a hundred.
  * @throws MeshError LIMIT_EXCEEDED; PROTOCOL_VIOLATION for what is no protobuf message (groups are none in proto3)
  */
-export function weighSyncMessage(bytes: Uint8Array): { items: number; fields: number } {
-  const weight = { items: 0, fields: 0 };
-  weigh(bytes, 0, bytes.length, SYNC, weight);
-  return weight;
+function weighSyncMessage(bytes: Uint8Array): void {
+  weigh(bytes, 0, bytes.length, SYNC, { items: 0, fields: 0 });
 }
 
 function weigh(

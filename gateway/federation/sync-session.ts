@@ -214,6 +214,11 @@ export class SyncSession {
     }
   }
 
+  /** It may be no fault of the peer's: its registry may be away, or the network. */
+  #lost(what: string): MeshError {
+    return new MeshError("STREAM_CLOSED", `Cannot sync with ${this.#options.peer.cluster}: ${what}.`);
+  }
+
   #violation(what: string): MeshError {
     return new MeshError("PROTOCOL_VIOLATION", `Cannot sync with ${this.#options.peer.cluster}: ${what}.`);
   }
@@ -277,16 +282,14 @@ export class SyncSession {
     const nowMs = this.#options.clock.nowMs();
     const over = (sinceMs: number | undefined, ms: number) => sinceMs !== undefined && nowMs - sinceMs > ms;
     for (const outbox of this.#outboxes.values())
-      if (over(outbox.waitingSinceMs, SYNC.ackTimeoutMs)) this.fail(this.#violation("it does not answer updates"));
+      if (over(outbox.waitingSinceMs, SYNC.ackTimeoutMs)) this.fail(this.#lost("it does not answer updates"));
     if (over(this.#backlogSinceMs, SYNC.silenceMs)) this.fail(this.#violation("it does not read what it is sent"));
     // While an update waits for the registry, nobody else is to blame for the time that passes.
     for (const inbox of this.#inboxes.values())
       if (!this.#working && over(inbox.stagingSinceMs, LIMITS.snapshotMs))
         this.fail(this.#violation("its snapshot does not end"));
     if (over(this.#lastMessageMs, SYNC.silenceMs)) {
-      this.fail(
-        new MeshError("STREAM_CLOSED", `Cannot sync with ${this.#options.peer.cluster}: nothing comes from it.`),
-      );
+      this.fail(this.#lost("nothing comes from it"));
     }
   }
 

@@ -9,7 +9,7 @@ const KEEP_MS = 90 * 24 * 3_600_000;
 const TYPE = "causeway.dev/unlinked";
 
 /** A peer that this cluster has unlinked on purpose. */
-export interface UnlinkedPeer {
+interface UnlinkedPeer {
   readonly cluster: string;
   readonly trustDomain: string;
   readonly atMs: number;

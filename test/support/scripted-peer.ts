@@ -90,7 +90,7 @@ export class ScriptedPeer {
   }
 
   answerTo(nonce: string): Promise<Ack__Output> {
-    return eventually(() => this.received.find(({ ack }) => ack?.nonce === nonce)?.ack);
+    return eventually(() => this.received.find(({ ack }) => ack?.nonce === nonce)?.ack ?? undefined);
   }
 
   /** The stream is cut by the other side. */
