@@ -6,6 +6,7 @@ import type { Resource } from "../protos/gen/causeway/federation/v1/Resource.ts"
 import { PEER_ENDPOINTS, PEER_LINKS, PEER_SERVICES } from "../registry/state.ts";
 import { eventually } from "../test/support/eventually.ts";
 import { GatewayWorld } from "../test/support/gateway-world.ts";
+import { createTestMesh } from "../test/support/mesh-identity.ts";
 import { ScriptedPeer, wireOf } from "../test/support/scripted-peer.ts";
 import { LIMITS } from "./federation/limits.ts";
 
@@ -144,12 +145,30 @@ describe("a gateway with a peer that misbehaves", function () {
       upserts: [{ name: "west.mesh", bundle }],
     });
     assert.match(spoken.refused[0]?.error ?? "", /^IDENTITY_UNEXPECTED: .*may only send its own/);
+    const { bundle: known } = north.mesh.authority;
+    const anew = await createTestMesh("north", systemClock.wallMs());
+    const roots = (x509Authorities: readonly Uint8Array[]) => x509Authorities.map((der) => Buffer.from(der));
+    for (const [sequence, of, code] of [
+      [99, anew.authority.bundle, "CERTIFICATE_UNTRUSTED"],
+      [0, known, "BUNDLE_STALE"],
+      [Number(known.sequence), anew.authority.bundle, "BUNDLE_STALE"],
+    ] as const) {
+      const changed = {
+        trustDomain: "north.mesh",
+        cluster: "north",
+        sequence,
+        x509Authorities: roots(of.x509Authorities),
+      };
+      const upserts = [{ name: "north.mesh", bundle: changed }];
+      const { refused } = await peer.update({ kind: "KIND_BUNDLES", snapshot: true, upserts });
+      assert.match(refused[0]?.error ?? "", new RegExp(`^${code}: `));
+    }
     assert.deepEqual(await held(), ["api", "web"], "the last good one stays");
     const shown = await eventually(async () => {
       const condition = await accepted();
-      return condition?.status === "False" && condition;
+      return condition?.reason === "BundleStale" && condition;
     });
-    assert.equal(shown.reason, "IdentityUnexpected");
+    assert.equal(shown.status, "False");
     assert.match(shown.message, /shop\/web: PROTOCOL_VIOLATION/);
     assert.ok(!/[^\x20-\x7e]/.test(shown.message), "nothing of it moves a terminal's cursor");
     assert.match(
@@ -226,6 +245,35 @@ describe("a gateway with a peer that misbehaves", function () {
     }
     assert.equal(refusals, 0, "12 MB of services are well within");
     assert.deepEqual(await held(), ["web"], "nothing of a snapshot that does not end is used");
+  });
+
+  it("takes updates as fast as is good for the others, whose changes arrive meanwhile", async () => {
+    const peer = await greet();
+    await peer.update({ snapshot: true });
+    let over = false;
+    let answered = 0;
+    const upserts = Array.from({ length: 50 }, (_, i) => service(`flood-${i}`));
+    const one = async () => {
+      while (!over) {
+        // Each is a change, so that each is written.
+        for (const { service: value } of upserts) if (value) value.exportedAtMs = ++answered;
+        await peer.update({ upserts });
+      }
+    };
+    const beganMs = systemClock.nowMs();
+    const before = peer.revision;
+    const flood = Array.from({ length: 4 }, one);
+    for (let i = 0; i < 10; i++) {
+      const name = `meanwhile-${i}`;
+      await east.serve("shop", name, ["west"], ["10.1.0.1"]);
+      await eventually(() => west.value(PEER_ENDPOINTS, "east", "shop", name), 5_000);
+    }
+    over = true;
+    await Promise.all(flood);
+    const seconds = (systemClock.nowMs() - beganMs) / 1_000;
+    const taken = peer.revision - before;
+    assert.ok(taken <= LIMITS.updatesPerSecond * (seconds + 1) + LIMITS.window, `${taken} in ${seconds} s`);
+    assert.equal(peer.ended, undefined);
   });
 
   it("cuts a stream that sends what is no message, then takes the peer again by itself", async () => {
