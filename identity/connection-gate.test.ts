@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
-import { connect, type TLSSocket } from "node:tls";
+import { connect, createSecureContext, type TLSSocket } from "node:tls";
 import { systemClock } from "../core/clock.ts";
 import { silentLog } from "../core/log.ts";
 import { eventually } from "../test/support/eventually.ts";
@@ -84,12 +84,16 @@ describe("ConnectionGate, in front of listenGrpc()", () => {
     return socket;
   }
 
+  /** However it ends. */
+  const closed = (socket: Socket) => new Promise<void>((resolve) => socket.once("close", () => resolve()));
+
   const idle = ({ port }: GrpcListener) => kept(connectTcp(port, "127.0.0.1"));
   const secure = ({ port }: GrpcListener, withCertificate = true): TLSSocket => {
-    const { cert, key, ...anonymous } = caller.tls.clientTlsOptions(east.authority.trustDomain);
-    const own = withCertificate && cert !== undefined && key !== undefined ? { cert, key } : {};
+    const { cert: _cert, key: _key, ...anonymous } = caller.tls.clientTlsOptions(east.authority.trustDomain);
+    const own = caller.tls.clientTlsOptions(east.authority.trustDomain);
+    const secureContext = createSecureContext(withCertificate ? own : anonymous);
     const dialled = { host: "127.0.0.1", port, ALPNProtocols: ["h2"], checkServerIdentity: () => undefined };
-    return kept(connect({ ...anonymous, ...own, ...dialled }));
+    return kept(connect({ ...dialled, secureContext }));
   };
   /** The server speaks first: its SETTINGS say that it took the connection. */
   const taken = async (listener: GrpcListener) => {
@@ -104,7 +108,7 @@ describe("ConnectionGate, in front of listenGrpc()", () => {
     const listener = await listen({ unprovenPerAddress: 3 });
     const [first] = [idle(listener), idle(listener), idle(listener)];
     await eventually(() => first.readyState === "open");
-    await once(secure(listener), "close");
+    await closed(secure(listener));
     assert.deepEqual(refused, ["address_limit"]);
     first.destroy();
     await eventually(() => taken(listener));
@@ -116,7 +120,7 @@ describe("ConnectionGate, in front of listenGrpc()", () => {
     await once(first, "connect");
     const second = idle(listener);
     await once(second, "connect");
-    await Promise.all([once(first, "close"), taken(listener)]);
+    await Promise.all([closed(first), taken(listener)]);
     assert.deepEqual(refused, ["unproven_limit"]);
     assert.equal(second.destroyed, false);
   });
@@ -129,17 +133,17 @@ describe("ConnectionGate, in front of listenGrpc()", () => {
       await once(socket, "secureConnect");
       socket.destroy();
     }
-    await once(idle(listener), "close");
+    await closed(idle(listener));
     assert.deepEqual(refused, ["address_rate"]);
   });
 
   it("drops connections of one identity over its number and its rate", async () => {
     const few = await listen({ perIdentity: 2 });
     await Promise.all([taken(few), taken(few)]);
-    await once(secure(few), "close");
+    await closed(secure(few));
     const slow = await listen({ identityBurst: 2, identityPerSecond: 0.001 });
     for (let i = 0; i < 2; i++) (await taken(slow)).destroy();
-    await once(secure(slow), "close");
+    await closed(secure(slow));
     assert.deepEqual(refused, ["identity_limit", "identity_rate"]);
   });
 
@@ -150,7 +154,7 @@ describe("ConnectionGate, in front of listenGrpc()", () => {
         const socket = secure(listener, withCertificate);
         await once(socket, "secureConnect");
         socket.write(flood(kind, 10_000));
-        await once(socket, "close");
+        await closed(socket);
       }
       // HTTP/2 itself may have had enough before.
       for (const reason of refused) assert.match(reason, /^(overhead|anonymous_bytes)$/);

@@ -364,17 +364,14 @@ describe("SyncSession", () => {
 
   it("ends a stream whose snapshot takes for ever, whether parts come or not", async () => {
     for (const parts of [true, false]) {
-      const { a, b, session } = against([update({ more: true, upserts: [service("a")] })]);
+      const { a, session } = against([update({ more: true, upserts: [service("a")] })]);
       let n = 0;
       await live(a, LIMITS.snapshotMs + 2_000, (at) => {
         const name = `part-${++n}`;
         if (parts && at % 1_000 === 0) a.send(update({ more: true, nonce: name, upserts: [service(name)] }));
       });
-      const refused = answers(b).some(({ error }) => /does not end/.test(error ?? ""));
-      const ended = parts ? undefined : (await session.done).error?.message;
-      assert.ok(parts ? refused : /does not end/.test(ended ?? ""), ended);
+      assert.match((await session.done).error?.message ?? "", /does not end/);
       assert.deepEqual(west.held("KIND_SERVICES"), []);
-      if (parts) session.fail(new Error("over") as never);
     }
   });
 

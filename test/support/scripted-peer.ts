@@ -49,7 +49,7 @@ export class ScriptedPeer {
     this.#stream.on("error", (error: Error) => {
       this.ended ??= meshErrorOf(error, "sync", credentials.lastFailure).code;
     });
-    this.#stream.on("close", () => {
+    this.#stream.on("status", () => {
       this.ended ??= "";
     });
     this.#beating = setInterval(() => this.send({ heartbeat: { sequence: 1, sentAtMs: 1 } }), 200);
