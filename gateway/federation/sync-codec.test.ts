@@ -201,4 +201,40 @@ describe("readSyncMessage() and Inbox, whatever comes", () => {
       RUNS,
     );
   });
+
+  it("Inbox refuses what is over its limit in bytes, and keeps what is within", async () => {
+    let stored: readonly Received[] = [];
+    const sink = {
+      admit() {},
+      async apply(_kind: SyncKind, upserts: readonly Received[]) {
+        stored = upserts;
+      },
+    };
+    const inbox = new Inbox(
+      "KIND_ENDPOINTS",
+      PEER,
+      sink,
+      () => 0,
+      () => {},
+    );
+    const routes = Array.from({ length: 60 }, (_, i) => {
+      return { servicePort: 1_000 + i, targetPort: 10_000 + i, routeName: `${"a".repeat(26)}.east.mesh` };
+    });
+    const endpoints = Array.from({ length: 90 }, (_, i) => {
+      return { id: `pod-${i}`, ready: true, identity: "spiffe://east.mesh/ns/a/sa/b", zone: "", routes };
+    });
+    const refused: string[] = [];
+    for (let i = 0; i < 200; i++) {
+      const set = { namespace: "shop", name: `web-${i}`, endpoints, total: 0, ready: 0 };
+      const upserts = [{ name: `shop/web-${i}`, value: "endpoints" as const, endpoints: set }];
+      const more = i < 199;
+      const part = { kind: inbox.kind, revision: "1", nonce: "n", snapshot: true, more, upserts, removes: [] };
+      const ack = await inbox.receive(part);
+      refused.push(...(ack.refused ?? []).map(({ error }) => error ?? ""));
+    }
+    const bytes = stored.reduce((sum, { value }) => sum + value.length, 0);
+    assert.ok(bytes <= LIMITS.kindBytes && bytes > 0.95 * LIMITS.kindBytes, `${bytes}`);
+    assert.equal(stored.length + refused.length, 200);
+    assert.match(refused[0] ?? "", /^LIMIT_EXCEEDED: Cannot take more bytes of east/);
+  });
 });
