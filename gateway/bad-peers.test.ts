@@ -314,7 +314,7 @@ describe("a gateway with a peer that misbehaves", function () {
     assert.equal(await next.cut(), "LIMIT_EXCEEDED");
   });
 
-  it("refuses streams that are opened faster than anybody has to, and serves the last one", async () => {
+  it("refuses streams and connections that are opened faster than anybody has to", async () => {
     await greet();
     const storm = Array.from({ length: 40 }, () => new ScriptedPeer(north, east));
     peers.push(...storm);
@@ -322,12 +322,9 @@ describe("a gateway with a peer that misbehaves", function () {
     const text = east.gateway?.metricsText() ?? "";
     assert.match(text, /federation_connections_refused_total\{reason="identity_limit"\} \d+/);
     assert.match(text, /federation_streams_refused_total\{code="LIMIT_EXCEEDED"\} \d+/);
-    for (const peer of storm) peer.close();
-    await greet();
   });
 
-  it("lets the peer's Link be deleted while all this goes on", async () => {
-    await greet();
+  it("lets the peer's Link be deleted, counters and all", async () => {
     await east.kube.delete(LINKS, "north");
     await eventually(async () => (await east.kube.get<Link>(LINKS, "north")) === undefined);
     assert.deepEqual(await held(), []);

@@ -192,7 +192,9 @@ export class LinkController {
   /** Records of join tokens are of no use once long expired, and notes on who is linked again. */
   #tidyTokens(): void {
     const { secrets, links, kube, clock } = this.#deps;
-    const linked = new Set<string>(links.list().map(({ spec }) => spec.trustDomain));
+    // One that is being deleted writes its note before it is gone.
+    const lasting = links.list().filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+    const linked = new Set<string>(lasting.map(({ spec }) => spec.trustDomain));
     for (const secret of secrets.list()) {
       const record = readJoinTokenRecord(secret);
       const note = readUnlinked(secret);

@@ -198,13 +198,12 @@ for (const adapter of ["handle", "net"] as const) {
       await restart({ limits: { unrouted: 2 } });
       const first = dialPlain();
       await once(first, "connect");
-      const others = [dialPlain(), dialPlain()];
+      for (const other of [dialPlain(), dialPlain()]) other.on("error", () => {});
       first.on("error", () => {}).resume();
       await new Promise((resolve) => first.once("close", resolve));
       assert.equal(relay.stats().refusals.unrouted_limit, 1);
       const socket = dial("a.east.mesh");
       await once(socket, "secureConnect");
-      for (const other of others) other.on("error", () => {});
     });
 
     it("refuses what is over the limits", async () => {
