@@ -20,7 +20,10 @@ export function wireOf(message: SyncMessage): Buffer {
   return Sync.requestSerialize(message);
 }
 
-/** The gateway of `own`, of which only its identity is real: it sends whatever it is told to, garbage included. */
+/**
+ * The gateway of `own`, of which only its identity is real: it sends whatever it is told to, garbage included, and
+ * answers what comes as one that means well.
+ */
 export class ScriptedPeer {
   readonly received: SyncMessage__Output[] = [];
   readonly #client: InstanceType<typeof Client>;
@@ -30,8 +33,6 @@ export class ScriptedPeer {
   ended: string | undefined;
   #nonce = 0;
   #revision = 0;
-  /** Answers what comes, as a gateway that means well. */
-  answering = true;
 
   constructor(own: GatewayWorld, peer: GatewayWorld) {
     const { trustDomain } = peer.mesh.authority;
@@ -55,14 +56,6 @@ export class ScriptedPeer {
     this.#beating = setInterval(() => this.send({ heartbeat: { sequence: 1, sentAtMs: 1 } }), 200);
   }
 
-  /** One that has said Hello and been answered. */
-  static async greeted(own: GatewayWorld, peer: GatewayWorld): Promise<ScriptedPeer> {
-    const scripted = new ScriptedPeer(own, peer);
-    scripted.send({ hello: { protocol: 1, cluster: own.cluster, wantsImport: true, offersExport: true } });
-    await eventually(() => scripted.received.some(({ hello }) => hello));
-    return scripted;
-  }
-
   send(message: SyncMessage): void {
     this.raw(wireOf(message));
   }
@@ -70,11 +63,6 @@ export class ScriptedPeer {
   /** A gRPC message of these bytes. */
   raw(bytes: Buffer): void {
     if (this.ended === undefined) this.#stream.write(bytes);
-  }
-
-  /** Reads nothing any more. */
-  stopReading(): void {
-    this.#stream.pause();
   }
 
   /** Sends an update under the next revision, where it names none, and resolves with the answer. */
@@ -111,7 +99,6 @@ export class ScriptedPeer {
     // Heartbeats and what they answer would drown the rest.
     if (message.heartbeat) return;
     this.received.push(message);
-    if (!this.answering) return;
     const { update, digest } = message;
     if (update) this.send({ ack: { kind: update.kind, nonce: update.nonce, revision: update.revision } });
     if (digest) this.send({ ack: { nonce: digest.nonce } });
