@@ -16,6 +16,8 @@ export interface TransportOptions {
   readonly clock?: Clock;
   /** Bytes that may wait to be written on one stream; 4 MiB by default. */
   readonly maxPendingBytes?: number;
+  /** Of handles: a small write that comes alone does not wait for the end of the turn; false by default. */
+  readonly loneWritesAtOnce?: boolean;
 }
 
 const MAX_PENDING_BYTES = 4 * 1024 * 1024;
@@ -29,6 +31,7 @@ export async function createTransport(options: TransportOptions): Promise<Transp
     wheel: new TimerWheel(clock, log),
     log,
     maxPendingBytes: options.maxPendingBytes ?? MAX_PENDING_BYTES,
+    loneWritesAtOnce: options.loneWritesAtOnce ?? false,
   };
   if (adapter === "net") return new NetTransport(shared);
   try {

@@ -1,7 +1,8 @@
 import type { EventClock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { HandleBinding, WriteRequest } from "./handle-binding.ts";
-import { Outbox } from "./outbox.ts";
+import type { AdapterOptions } from "./net-transport.ts";
+import { Outbox, wordsOf } from "./outbox.ts";
 
 export const READ_BYTES = 65_536;
 /** To this a read is made smaller, by halves, where whom it is for does not take as much. */
@@ -65,6 +66,7 @@ export class HandleIo {
   readonly clock: EventClock;
   readonly readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
   readonly readViews = new Views(this.readBuffer);
+  readonly readWords = wordsOf(this.readBuffer);
   /** What the binding tells of the last call: `state[nread]`, `state[lastAsync]`. */
   readonly state: Int32Array;
   readonly nread: number;
@@ -74,18 +76,19 @@ export class HandleIo {
   request: WriteRequest;
   scratch: Buffer;
   readonly scratchViews: Views;
-  readonly outbox = new Outbox();
+  readonly outbox: Outbox;
   /** The stream whose `onRead` runs, with a buffer of its own that may be passed on without a copy. */
   bulkReader: { readonly bulk: Buffer | undefined; bulkTaken: boolean } | undefined = undefined;
   #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
   #slabUsed = 0;
   readonly #bulkPool: Buffer[] = [];
 
-  constructor(binding: HandleBinding, log: Log, maxPendingBytes: number, clock: EventClock) {
+  constructor(binding: HandleBinding, options: AdapterOptions, clock: EventClock) {
     this.binding = binding;
-    this.log = log;
-    this.maxPendingBytes = maxPendingBytes;
+    this.log = options.log;
+    this.maxPendingBytes = options.maxPendingBytes;
     this.clock = clock;
+    this.outbox = new Outbox(options.loneWritesAtOnce);
     const { streamBaseState, kReadBytesOrError, kLastWriteWasAsync } = binding.stream;
     this.state = streamBaseState;
     this.nread = kReadBytesOrError;

@@ -6,7 +6,7 @@ import type { ByteStream, ByteStreamUser } from "./byte-stream.ts";
 import { type ShutdownRequest, type SocketHandle, type StreamHandle, UV_EOF } from "./handle-binding.ts";
 import { type HandleIo, LEAST_READ_BYTES, READ_BYTES, type StreamCount } from "./handle-io.ts";
 import { NOWHERE, nameOf, type SocketName } from "./handle-name.ts";
-import { type Sender, SLOT_BYTES, type Slot } from "./outbox.ts";
+import { PASSED_ON_BYTES, type Sender, SLOT_BYTES, type Slot } from "./outbox.ts";
 import { callbackError, closedError, overflowError, systemError } from "./stream-error.ts";
 
 /** Under TLS a write always completes later; up to this much may wait before the source is told to stop. */
@@ -154,7 +154,7 @@ export class HandleStream implements ByteStream, Sender {
     this.#slot = undefined;
     this.#send(slot.view(), 0);
     if (this.#inFlightBytes > 0) slot.giveAway();
-    this.#io.outbox.give(slot);
+    slot.length = 0;
   }
 
   pause(): void {
@@ -372,7 +372,7 @@ export class HandleStream implements ByteStream, Sender {
     return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end);
   }
 
-  /** Puts the bytes into the outbox. False: there are too many; what waited is sent. */
+  /** Puts the bytes into the outbox. False: there are too many, or it does not want them; what waited is sent. */
   #put(buffer: Buffer, start: number, end: number): boolean {
     const length = end - start;
     if (length > SLOT_BYTES) {
@@ -382,13 +382,16 @@ export class HandleStream implements ByteStream, Sender {
     let slot = this.#slot;
     if (slot === undefined) {
       slot = this.#io.outbox.take(this);
+      if (slot === undefined) return false;
       this.#slot = slot;
     } else if (slot.length + length > SLOT_BYTES) {
       this.flush();
       return false;
     }
     const { bytes, length: at } = slot;
-    if (length <= LOOP_BYTES) for (let i = 0; i < length; i++) bytes[at + i] = buffer[start + i] as number;
+    if (start === 0 && length <= PASSED_ON_BYTES && at === 0 && buffer === this.#io.readBuffer)
+      slot.begin(this.#io.readWords, length);
+    else if (length <= LOOP_BYTES) for (let i = 0; i < length; i++) bytes[at + i] = buffer[start + i] as number;
     else bytes.set(this.#view(buffer, start, end), at);
     slot.length = at + length;
     return true;
@@ -414,8 +417,7 @@ export class HandleStream implements ByteStream, Sender {
       this.#send(Buffer.from(this.#view(buffer, start, end)), 0);
       return;
     }
-    const { scratch } = io;
-    scratch.set(this.#view(buffer, start, end), 0);
+    io.scratch.set(this.#view(buffer, start, end), 0);
     this.#send(io.scratchViews.range(0, length), length);
   }
 

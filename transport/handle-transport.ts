@@ -41,7 +41,7 @@ export class HandleTransport implements Transport {
   constructor(binding: HandleBinding, options: AdapterOptions, clock: EventClock) {
     this.#options = options;
     this.wheel = options.wheel;
-    this.#io = new HandleIo(binding, options.log, options.maxPendingBytes, clock);
+    this.#io = new HandleIo(binding, options, clock);
     this.#dialing = { io: this.#io, wheel: options.wheel, log: options.log };
     this.#handshakes = new TlsHandshakes(options.wheel);
     this.#fallback = new NetTransport(options);

@@ -22,6 +22,7 @@ export interface AdapterOptions {
   readonly wheel: TimerWheel;
   readonly log: Log;
   readonly maxPendingBytes: number;
+  readonly loneWritesAtOnce: boolean;
 }
 
 const SCRATCH_BYTES = 81_920;

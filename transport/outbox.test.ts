@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { setImmediate as turnEnd } from "node:timers/promises";
-import { Outbox, type Slot } from "./outbox.ts";
+import { Outbox, Slot, wordsOf } from "./outbox.ts";
 
 /** Sends by noting what its slot held. */
 class Noting {
@@ -15,7 +15,8 @@ class Noting {
 
   say(text: string): void {
     this.#slot ??= this.#outbox.take(this);
-    this.#slot.length += this.#slot.bytes.write(text, this.#slot.length, "latin1");
+    if (this.#slot === undefined) this.#sent.push(text);
+    else this.#slot.length += this.#slot.bytes.write(text, this.#slot.length, "latin1");
   }
 
   flush(): void {
@@ -23,7 +24,7 @@ class Noting {
     if (slot === undefined) return;
     this.#slot = undefined;
     this.#sent.push(slot.view().toString("latin1"));
-    this.#outbox.give(slot);
+    slot.length = 0;
   }
 }
 
@@ -68,13 +69,34 @@ describe("Outbox", () => {
   });
 });
 
+describe("Outbox with loneAtOnce", () => {
+  it("has a lone write sent at once, and those after a turn with many wait", async () => {
+    const outbox = new Outbox(true);
+    const sent: string[] = [];
+    const [a, b] = [new Noting(outbox, sent), new Noting(outbox, sent)];
+    a.say("1");
+    assert.deepEqual(sent, ["1"]);
+    await turnEnd();
+    a.say("2");
+    b.say("3");
+    assert.deepEqual(sent, ["1", "2", "3"]);
+    await turnEnd();
+    a.say("4");
+    assert.deepEqual(sent, ["1", "2", "3"]);
+    await turnEnd();
+    assert.deepEqual(sent, ["1", "2", "3", "4"]);
+    a.say("5");
+    assert.deepEqual(sent, ["1", "2", "3", "4", "5"]);
+  });
+});
+
 describe("Slot", () => {
   it("leaves what was given away as it is", () => {
-    const slot = new Outbox().take({ flush() {} });
+    const slot = new Slot();
     slot.length = slot.bytes.write("first", "latin1");
     const view = slot.view();
     slot.giveAway();
-    slot.length = slot.bytes.write("other", "latin1");
+    slot.begin(wordsOf(Buffer.from("other and more..")), 5);
     assert.equal(view.toString("latin1"), "first");
     assert.equal(slot.view().toString("latin1"), "other");
   });

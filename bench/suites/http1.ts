@@ -8,11 +8,11 @@ import { startNginx, startNginxPair } from "../subjects/nginx.ts";
 import { startOurs, startOursPair } from "../subjects/ours.ts";
 import { AUTHORITY, type Subject, startDirect } from "../subjects/subject.ts";
 import type { Sample } from "./measured.ts";
-import { type Bench, costOf, type Phase, pacedRate, type Suite } from "./run-suite.ts";
+import { type Bench, costOf, LATENCY_SLICE_SECONDS, type Phase, pacedRate, type Suite } from "./run-suite.ts";
 
 const BODY_BYTES = 1_024;
 const CONNECTIONS = 64;
-const PACED_WARM_UP_SECONDS = 0.5;
+const PACED_WARM_UP_SECONDS = 0.2;
 const PROBE_MS = 5_000;
 
 const REQUEST = Buffer.from(
@@ -63,6 +63,7 @@ const throughput: Phase = {
 
 const latency: Phase = {
   title: "latency",
+  sliceSeconds: LATENCY_SLICE_SECONDS,
   async measure(subject, { load, seconds, soFar }) {
     const rate = pacedRate(soFar);
     const got = await load.ask({ ...http(subject), seconds, warmUpSeconds: PACED_WARM_UP_SECONDS, rate });

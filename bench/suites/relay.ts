@@ -4,12 +4,12 @@ import { startHaproxyRelay } from "../subjects/haproxy.ts";
 import { startNginxRelay } from "../subjects/nginx.ts";
 import { startOursRelay } from "../subjects/ours.ts";
 import { SERVER_NAME, type Subject, startDirect } from "../subjects/subject.ts";
-import { type Bench, costOf, type Phase, pacedRate, type Suite } from "./run-suite.ts";
+import { type Bench, costOf, LATENCY_SLICE_SECONDS, type Phase, pacedRate, type Suite } from "./run-suite.ts";
 
 const BODY_BYTES = 128;
 const CONNECTIONS = 64;
-const PACED_WARM_UP_SECONDS = 0.5;
-const PROBE_SECONDS = 1;
+const PACED_WARM_UP_SECONDS = 0.2;
+const PROBE_SECONDS = 0.2;
 const NEW_AT_ONCE = 32;
 const BULK_CONNECTIONS = 4;
 /** CPU time is counted per 100,000 of what `costOf` is told. */
@@ -53,6 +53,7 @@ const small: Phase = {
 
 const latency: Phase = {
   title: "latency",
+  sliceSeconds: LATENCY_SLICE_SECONDS,
   async measure(subject, { load, seconds, soFar }) {
     const rate = pacedRate(soFar);
     const base = await requests(subject);

@@ -22,12 +22,19 @@ export interface Bench {
 }
 
 const MOST_PER_SECOND = 5_000;
+/** Of latency: 2,500 requests, so that 25 are beyond the p99. */
+export const LATENCY_SLICE_SECONDS = 0.5;
 /** Of the round that is not counted: our code is compiled by then. */
 const WARM_UP_SECONDS = 1;
 
 /** One kind of load. All its rounds over all subjects are run before the next phase begins. */
 export interface Phase {
   readonly title: string;
+  /**
+   * A round is so many seconds at a time, subject by subject, each a sample of its own: where one stall of the machine
+   * decides the figure, it spoils a sample, not the round.
+   */
+  readonly sliceSeconds?: number;
   /** Undefined where it does not apply to the subject. */
   measure(subject: Subject, bench: Bench): Promise<Sample | undefined>;
 }
@@ -112,17 +119,15 @@ async function measureAll(
   const soFar = new Map<string, Partial<Record<Figure, number>>>();
   for (const phase of suite.phases) {
     if (!phase.title.includes(only)) continue;
-    for (let round = 0; round <= rounds; round++) {
+    const slice = Math.min(seconds, phase.sliceSeconds ?? seconds);
+    const turns = rounds * Math.max(1, Math.round(seconds / slice));
+    for (let turn = 0; turn <= turns; turn++) {
       for (const subject of subjects) {
-        const warmUp = round === 0;
-        const sample = await phase.measure(subject, {
-          ...shared,
-          soFar,
-          seconds: warmUp ? WARM_UP_SECONDS : seconds,
-        });
+        const warmUp = turn === 0;
+        const sample = await phase.measure(subject, { ...shared, soFar, seconds: warmUp ? WARM_UP_SECONDS : slice });
         if (sample === undefined || warmUp) continue;
         samples.get(subject.name)?.push(sample);
-        say(`${phase.title} ${round}/${rounds} ${subject.name}: ${describe(sample)}`);
+        say(`${phase.title} ${turn}/${turns} ${subject.name}: ${describe(sample)}`);
       }
     }
     for (const [name, taken] of samples) soFar.set(name, summarise(taken));

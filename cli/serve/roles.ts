@@ -115,7 +115,7 @@ async function serveGateway(settings: ServeSettings, signal: AbortSignal): Promi
     },
     signal,
   );
-  const transport = await createTransport({ adapter: "auto", clock, log });
+  const transport = await createTransport({ adapter: "auto", clock, log, loneWritesAtOnce: true });
   const advertise = {
     host: settings.advertise,
     relayPort: settings.relay.port,

@@ -93,7 +93,7 @@ async function runRelay(options: RelayVerbOptions, { env, signal }: VerbContext)
       : fileRoutes(options, options.routes, log));
     undo.push(() => source.close());
     const clock = systemClock;
-    const transport = await createTransport({ adapter: options.adapter, clock, log });
+    const transport = await createTransport({ adapter: options.adapter, clock, log, loneWritesAtOnce: true });
     const relay = await startRelay({ transport, ...options.listen, routes: source.routes, clock, log });
     undo.push(() => relay.close());
     const admin = await startAdminServer({
