@@ -9,12 +9,6 @@ export interface GatewayAddress {
   readonly zone: string;
 }
 
-/** One of our own gateways, as it says itself. */
-export interface LocalGateway extends GatewayAddress {
-  /** It is the one that takes and makes streams. */
-  readonly leading?: boolean;
-}
-
 /** What the registry says of a link: written by the gateway on each change, never per service. */
 export interface LinkState {
   readonly cluster: string;

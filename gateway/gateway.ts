@@ -13,19 +13,26 @@ import type { KubeClient } from "../kube/client.ts";
 import { LINKS, type Link, SECRETS, type Secret } from "../kube/resources.ts";
 import { RegistryView } from "../registry/registry-view.ts";
 import { RegistryWriter } from "../registry/registry-writer.ts";
-import { LOCAL_BUNDLE, LOCAL_ENDPOINTS, LOCAL_GATEWAYS, LOCAL_READY, LOCAL_SERVICES } from "../registry/state.ts";
+import {
+  LOCAL_BUNDLE,
+  LOCAL_ENDPOINTS,
+  LOCAL_GATEWAYS,
+  LOCAL_READY,
+  LOCAL_SERVICES,
+  PEER_LINKS,
+} from "../registry/state.ts";
 import type { RegistryStore } from "../registry/store.ts";
 import { Evacuations } from "./federation/evacuations.ts";
 import { FederationMetrics } from "./federation/federation-metrics.ts";
 import { listenFederation } from "./federation/federation-server.ts";
 import { federationAuthority } from "./federation/gateway-address.ts";
 import { JoinServer } from "./federation/join-server.ts";
-import { leaderAnswers, sharedAnswer } from "./federation/leader-probe.ts";
 import { LinkController } from "./federation/link-controller.ts";
 import type { HealthSettings } from "./federation/link-health.ts";
 import { LocalState } from "./federation/local-state.ts";
 import { grpcDialer } from "./federation/sync-grpc.ts";
 import { GatewayPresence } from "./presence.ts";
+import { ReplicaWatch } from "./replica-watch.ts";
 import { LiveRoutes, type RouteTable } from "./route-table.ts";
 
 const CLOSE_GRACE_MS = 1_000;
@@ -86,8 +93,8 @@ function ownTrust(
 }
 
 /**
- * Starts the gateway's control side: Join and Sync for peers, a runner per Link while this replica leads, and the
- * relay's routes on every replica. Resolves once it listens and knows the cluster's Links.
+ * Starts the gateway's control side, on every replica: Join and Sync for peers, a seat per Link, and the relay's routes.
+ * Of each link one replica's seat has the lease. Resolves once it listens and knows the cluster's Links.
  * @throws MeshError PORT_IN_USE, ABORTED
  */
 export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
@@ -104,8 +111,10 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
   deps.onRoutes(routes);
   const writer = new RegistryWriter({ store, lease: "gateway", holder, clock, random, log });
   const presence = new GatewayPresence({ store, view, holder, clock, random, log });
+  const linkStates = new RegistryView({ store, kinds: [PEER_LINKS], clock, random, log });
   // The registry may be away for now: peers are let in and told what is known all the same.
   view.start(signal).catch(() => {});
+  linkStates.start(signal).catch(() => {});
   const evacuations = new Evacuations({ cluster, kube, writer, clock, log });
   // A cluster whose definitions or roles are of an earlier version has none: nothing waits for them.
   evacuations.start(signal).catch(() => {});
@@ -132,7 +141,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
     for (const step of undo.splice(0).reverse()) await step();
     evacuations.close();
     abort.abort();
-    await Promise.all([writer.ended, presence.ended, view.ended]);
+    await Promise.all([writer.ended, presence.ended, view.ended, linkStates.ended]);
     stop();
     routes.close();
     state.close();
@@ -164,43 +173,40 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
     const tls = new WorkloadTls({ source: identity.source, trust, clock });
     const running = new LinkController(
       {
-        ...{
-          own,
-          kube,
-          store,
-          writer,
-          state,
-          ownBundle,
-          gateways,
-          health,
-          clock,
-          random,
-          log,
-          links,
-          secrets,
-          trust,
-          evacuations,
-          metrics,
-        },
+        ...{ own, kube, store, state, holder, ownBundle, gateways, health, clock, random, log, links, secrets, trust },
+        evacuations,
+        metrics,
         ...(deps.unlinkGraceMs === undefined ? {} : { unlinkGraceMs: deps.unlinkGraceMs }),
         // Rises with each start; a peer's clock plays no part in it.
         epoch: BigInt(Math.trunc(clock.wallMs())),
         dial: grpcDialer(tls, clock),
-        onReplaced: () => writer.yieldTenure(),
         onPeers: (peers) => routes.setPeers(peers),
-        leaderAnswers: sharedAnswer(clock, () => leaderAnswers(state.gateways(), federationAuthority(advertise))),
+        linkState: (name) => linkStates.get(PEER_LINKS, name),
       },
       signal,
     );
     controller = running;
     undo.push(() => running.close());
-    const lead = (leading: boolean) => {
-      presence.lead(leading);
-      running.lead(leading).catch((error: unknown) => log.error("leadership not taken", { reason: errorText(error) }));
-    };
+    const watch = new ReplicaWatch({
+      clock,
+      log,
+      onGone: (replica) => {
+        running.succeed(replica);
+        writer.seize(replica);
+      },
+    });
+    const others = () =>
+      watch.update(new Map([...view.entries(LOCAL_GATEWAYS)].filter(([replica]) => replica !== holder)));
+    undo.push(
+      async () => watch.close(),
+      async () => unwatch(),
+    );
+    const unwatch = view.onChange((changed) => {
+      for (const key of changed) if (key.startsWith(LOCAL_GATEWAYS.prefix)) return others();
+    });
+    others();
     undo.push(async () => unlead());
-    // Streams to peers outlive the registry: nobody else can take them over while it is away.
-    const unlead = writer.onTenure(lead);
+    const unlead = writer.onLeadership((leading) => presence.lead(leading));
     writer.start(signal);
     return {
       federationPort: listener.port,

@@ -49,8 +49,6 @@ describe("GatewayPresence", () => {
     await clock.advance(1);
     await leaving;
     assert.deepEqual(await known(), ["local/gateway/a"]);
-    const text = (await store.read("local/gateway/a")).entries[0]?.value ?? "";
-    assert.equal(LOCAL_GATEWAYS.decode(text).leading, true);
   });
 
   it("of one that was killed goes when its lease ends, taken away by who leads", async () => {

@@ -1,7 +1,7 @@
 import { type Clock, every, sleep } from "../core/clock.ts";
 import { LEASE_TTL_MS } from "../core/defaults.ts";
 import { errorText } from "../core/errors.ts";
-import type { LocalGateway } from "../core/link.ts";
+import type { GatewayAddress } from "../core/link.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import type { RegistryView } from "../registry/registry-view.ts";
@@ -37,7 +37,6 @@ export class GatewayPresence {
   readonly #deps: PresenceDeps;
   readonly #writer: RegistryWriter;
   readonly #key: string;
-  #own: LocalGateway | undefined;
   #stopTidying: (() => void) | undefined;
   #tidying: Promise<void> = Promise.resolve();
 
@@ -48,9 +47,8 @@ export class GatewayPresence {
     this.#writer = new RegistryWriter({ store, lease: leaseOf(holder), holder, clock, random, log });
   }
 
-  /** Says where this replica is reached, and whether it leads, from now on. */
-  set(gateway: LocalGateway): void {
-    this.#own = gateway;
+  /** Says where this replica is reached, from now on. */
+  set(gateway: GatewayAddress): void {
     this.#writer.set(this.#key, LOCAL_GATEWAYS.encode(gateway));
   }
 
@@ -62,9 +60,8 @@ export class GatewayPresence {
     return this.#writer.ended;
   }
 
-  /** This replica leads, or does no longer: it is said, and others that are gone are taken away. */
+  /** This replica leads, or does no longer: while it does, others that are gone are taken away. */
   lead(leading: boolean): void {
-    if (this.#own !== undefined) this.set({ ...this.#own, leading });
     this.#stopTidying?.();
     this.#stopTidying = undefined;
     if (!leading) return;
@@ -79,7 +76,6 @@ export class GatewayPresence {
   /** Takes itself away; resolves once that is stored, or `LEAVE_MS` later. */
   async leave(signal: AbortSignal): Promise<void> {
     this.lead(false);
-    this.#own = undefined;
     this.#writer.delete(this.#key);
     const { clock } = this.#deps;
     await Promise.race([this.#writer.settled().catch(() => {}), sleep(clock, LEAVE_MS, signal).catch(() => {})]);

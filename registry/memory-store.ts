@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { MeshError } from "../core/errors.ts";
 import {
   type AdministeredStore,
+  ANYBODY,
   type Change,
   checkMutations,
   type Entry,
@@ -120,14 +121,16 @@ export class MemoryStore implements AdministeredStore {
     }
   }
 
-  async acquire(lease: string, holder: string, ttlMs: number): Promise<Fence | undefined> {
+  async acquire(lease: string, holder: string, ttlMs: number, from?: string): Promise<Fence | undefined> {
     this.#check();
     const untilMs = this.#clock.nowMs() + ttlMs;
     const held = this.#leases.get(lease);
     if (held !== undefined && held.untilMs > this.#clock.nowMs()) {
-      if (held.fence.holder !== holder) return undefined;
-      held.untilMs = untilMs;
-      return held.fence;
+      if (held.fence.holder === holder) {
+        held.untilMs = untilMs;
+        return held.fence;
+      }
+      if (from !== ANYBODY && from !== held.fence.holder) return undefined;
     }
     const token = ++this.#lastToken;
     this.#tokens.set(lease, token);

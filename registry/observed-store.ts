@@ -78,9 +78,9 @@ export class ObservedStore implements AdministeredStore {
     }
   }
 
-  async acquire(lease: string, holder: string, ttlMs: number): Promise<Fence | undefined> {
+  async acquire(lease: string, holder: string, ttlMs: number, from?: string): Promise<Fence | undefined> {
     const untilMs = this.#clock.nowMs() + ttlMs;
-    const fence = await this.#counted(this.#inner.acquire(lease, holder, ttlMs));
+    const fence = await this.#counted(this.#inner.acquire(lease, holder, ttlMs, from));
     if (fence !== undefined) this.#held.set(lease, { fence, sinceMs: this.#clock.wallMs(), untilMs });
     return fence;
   }

@@ -63,14 +63,19 @@ end
 return previous
 `;
 
-/** A token is at least Redis's time in µs, so it rises even when the counter was lost. */
+/**
+ * A token is at least Redis's time in µs, so it rises even when the counter was lost. The last argument is from whom the
+ * lease may be taken away; no holder's name is empty.
+ */
 const ACQUIRE = `
 local held = redis.call('GET', KEYS[1])
 if held then
   local token, holder = string.match(held, '^(%d+) (.*)$')
-  if holder ~= ARGV[2] then return false end
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return token
+  if holder == ARGV[2] then
+    redis.call('PEXPIRE', KEYS[1], ARGV[3])
+    return token
+  end
+  if ARGV[4] ~= '*' and ARGV[4] ~= holder then return false end
 end
 local time = redis.call('TIME')
 local last = tonumber(redis.call('HGET', KEYS[2], 'token:' .. ARGV[1]) or '0')
@@ -161,7 +166,14 @@ export interface RegistryCommands {
     maxEntries: string,
     maxBytes: string,
   ): Promise<[revision: string, last: string, ...pairs: string[]]>;
-  meshAcquire(leaseKey: string, meta: string, lease: string, holder: string, ttlMs: string): Promise<string | null>;
+  meshAcquire(
+    leaseKey: string,
+    meta: string,
+    lease: string,
+    holder: string,
+    ttlMs: string,
+    from: string,
+  ): Promise<string | null>;
   meshRenew(leaseKey: string, fence: string, ttlMs: string): Promise<number>;
   meshRelease(leaseKey: string, meta: string, fence: string, lease: string): Promise<number>;
   meshClear(data: string, changes: string, meta: string, index: string): Promise<string>;

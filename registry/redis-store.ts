@@ -110,9 +110,9 @@ export class RedisStore implements AdministeredStore {
     }
   }
 
-  async acquire(lease: string, holder: string, ttlMs: number): Promise<Fence | undefined> {
+  async acquire(lease: string, holder: string, ttlMs: number, from = ""): Promise<Fence | undefined> {
     const token = await this.#connection.call("acquire a lease", (redis) =>
-      redis.meshAcquire(this.#leaseKey(lease), this.#key("meta"), lease, holder, String(ttlMs)),
+      redis.meshAcquire(this.#leaseKey(lease), this.#key("meta"), lease, holder, String(ttlMs), from),
     );
     return token === null ? undefined : { lease, holder, token: BigInt(token) };
   }

@@ -5,7 +5,7 @@ import { silentLog } from "../core/log.ts";
 import { seededRandom } from "../core/random.ts";
 import { FaultyStore } from "../test/support/faulty-store.ts";
 import { RegistryWriter } from "./registry-writer.ts";
-import { type RegistryStore, STORE_LIMITS } from "./store.ts";
+import { ANYBODY, type RegistryStore, STORE_LIMITS } from "./store.ts";
 
 function setUp() {
   const clock = new ManualClock();
@@ -312,5 +312,46 @@ describe("RegistryWriter", () => {
     stop.abort();
     await writer.ended;
     assert.deepEqual(told.splice(0), ["leading false", "tenure false"]);
+  });
+
+  it("seize() takes the lease away at once, from whom it names, whose next write is refused", async () => {
+    const { make, stored, end, clock } = setUp();
+    const [a, b] = [make("a"), make("b")];
+    a.writer.set("local/x", "a");
+    a.writer.start(a.stop.signal);
+    await a.writer.settled();
+    b.writer.set("local/x", "b");
+    b.writer.start(b.stop.signal);
+    await clock.advance(1);
+    b.writer.seize("c");
+    await clock.advance(1);
+    assert.equal(b.writer.leading, false, "c does not hold it");
+    b.writer.seize("a");
+    await b.writer.settled();
+    assert.deepEqual(await stored(), { "local/x": "b" });
+    a.writer.set("local/x", "late");
+    await clock.advance(1);
+    assert.deepEqual(a.told, [true, false]);
+    await clock.advance(60_000);
+    assert.deepEqual(await stored(), { "local/x": "b" });
+    assert.deepEqual(b.told, [true]);
+    await end();
+  });
+
+  it("seize() waits for a store that is away, and has then taken the lease", async () => {
+    const { make, end, clock, store } = setUp();
+    const [a, b] = [make("a"), make("b")];
+    a.writer.start(a.stop.signal);
+    await clock.advance(1);
+    b.writer.start(b.stop.signal);
+    await clock.advance(1);
+    store.down = true;
+    b.writer.seize(ANYBODY);
+    await clock.advance(2_000);
+    assert.equal(b.writer.leading, false);
+    store.down = false;
+    await clock.advance(5_000);
+    assert.equal(b.writer.leading, true);
+    await end();
   });
 });

@@ -19,6 +19,11 @@ export interface RegistryWriterOptions {
   readonly log: Log;
   /** LEASE_TTL_MS without. Renewed at a third. */
   readonly ttlMs?: number;
+  /**
+   * Under which keys it notices what others change; all without. Where a process has many writers, that would be every
+   * change for each of them. That the store lost its data is noticed in any case.
+   */
+  readonly observed?: string;
 }
 
 /** A term of leadership: aborted when it is over. */
@@ -52,6 +57,9 @@ export class RegistryWriter {
   #running: Promise<void> = Promise.resolve();
   #state = "";
   #over = false;
+  /** From whom the lease is to be taken away, until the store has answered. */
+  #from: string | undefined;
+  #hurry = () => {};
 
   constructor(options: RegistryWriterOptions) {
     this.#options = options;
@@ -94,6 +102,16 @@ export class RegistryWriter {
     if (!this.leading) this.#setTenure(false);
   }
 
+  /**
+   * Asks for the lease at once and takes it away from the holder `from`, who is known to be gone, or from ANYBODY. Once:
+   * where it turns out to be held by somebody else, it stays there.
+   */
+  seize(from: string): void {
+    if (this.leading) return;
+    this.#from = from;
+    this.#hurry();
+  }
+
   /** @throws MeshError LIMIT_EXCEEDED for what no store takes */
   set(key: string, value: string): void {
     this.#desired.set(key, value);
@@ -128,13 +146,15 @@ export class RegistryWriter {
     let attempt = 0;
     while (!signal.aborted) {
       const askedMs = clock.nowMs();
+      const from = this.#from;
       try {
-        const fence = await store.acquire(lease, holder, this.#ttlMs);
+        const fence = await store.acquire(lease, holder, this.#ttlMs, from);
+        if (this.#from === from) this.#from = undefined;
         if (fence === undefined) {
           this.#setTenure(false);
           this.#report("standby");
           attempt = 0;
-          await sleep(clock, (this.#ttlMs / 3) * (1 - 0.2 * random()), signal);
+          await this.#standBy((this.#ttlMs / 3) * (1 - 0.2 * random()), signal);
           continue;
         }
         const sinceMs = clock.nowMs();
@@ -153,6 +173,14 @@ export class RegistryWriter {
     for (const { reject } of this.#waiters.splice(0))
       reject(new MeshError("ABORTED", "Cannot settle: the writer ended."));
     log.debug("registry writer ended", { lease, holder });
+  }
+
+  /** Waits until the lease is worth asking for again. */
+  async #standBy(ms: number, signal: AbortSignal): Promise<void> {
+    if (this.#from !== undefined) return;
+    using wait = childAbort(signal);
+    this.#hurry = () => wait.abort();
+    await sleep(this.#options.clock, ms, wait.signal).catch(() => {});
   }
 
   async #lead(fence: Fence, untilMs: number, signal: AbortSignal): Promise<void> {
@@ -254,7 +282,7 @@ export class RegistryWriter {
 
   /** Notices when the store lost its data, or others changed what is ours. */
   async #observe(term: Term): Promise<void> {
-    const { store, clock, random, log, lease } = this.#options;
+    const { store, clock, random, log, lease, observed = "" } = this.#options;
     const { signal } = term.over;
     let attempt = 0;
     while (!signal.aborted) {
@@ -263,7 +291,7 @@ export class RegistryWriter {
         continue;
       }
       try {
-        for await (const { key, value, revision } of store.watch("", term.cursor, signal)) {
+        for await (const { key, value, revision } of store.watch(observed, term.cursor, signal)) {
           term.cursor = revision;
           attempt = 0;
           if (this.#desired.observe(key, value)) this.#wake();

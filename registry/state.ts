@@ -1,6 +1,6 @@
 import type { FailoverPolicy } from "../core/failover.ts";
 import { parseTrustDomain } from "../core/identity.ts";
-import type { GatewayAddress, LinkState, LocalGateway } from "../core/link.ts";
+import type { GatewayAddress, LinkState } from "../core/link.ts";
 import type { ServiceRoutes } from "../core/route.ts";
 import type { LocalEndpoints, LocalService, RemoteEndpoints, RemoteService } from "../core/service.ts";
 import type { TrustBundle } from "../core/trust-bundle.ts";
@@ -72,7 +72,7 @@ export const LOCAL_DRAINS: StateKind<{ readonly share: number }> = json("local/d
 /** `local/bundle/<trust domain>` */
 export const LOCAL_BUNDLE: StateKind<TrustBundle> = bundles("local/bundle/");
 /** `local/gateway/<replica>`: our own gateways as peers should reach them, each written by itself under its own lease. */
-export const LOCAL_GATEWAYS: StateKind<LocalGateway> = json("local/gateway/");
+export const LOCAL_GATEWAYS: StateKind<GatewayAddress> = json("local/gateway/");
 /**
  * `local/ready/<owner>`: written by an owner (mirror) once its first full pass is in the registry, deleted never.
  * Gone with the rest when a store loses its data: until it is back, absence of a key means nothing.

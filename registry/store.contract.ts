@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { hasCode, type MeshErrorCode } from "../core/errors.ts";
 import { eventually } from "../test/support/eventually.ts";
-import { type AdministeredStore, type Change, type Fence, type RegistryStore, STORE_LIMITS } from "./store.ts";
+import { type AdministeredStore, ANYBODY, type Change, type Fence, type RegistryStore, STORE_LIMITS } from "./store.ts";
 
 export interface ContractOptions {
   /** Changes to keep, about. */
@@ -204,6 +204,19 @@ export function describeStoreContract(name: string, factory: StoreFactory): void
       assert.ok(next.token > fence.token);
       assert.equal(await one.renew(fence, 60_000), false);
       await assert.rejects(one.write([{ key: "a", value: "1" }], fence), code("REGISTRY_FENCED"));
+    });
+
+    it("acquire() takes a lease away from the holder that it names, or from anybody, and from no other", async () => {
+      const [one, two] = [await factory.open(), await factory.open()];
+      const first = await lead(one, "link", "a");
+      assert.equal(await two.acquire("link", "b", 60_000, "c"), undefined);
+      const second = await two.acquire("link", "b", 60_000, "a");
+      assert.ok(second !== undefined && second.token > first.token);
+      await assert.rejects(one.write([{ key: "a", value: "1" }], first), code("REGISTRY_FENCED"));
+      assert.equal(await one.renew(first, 60_000), false);
+      const third = await one.acquire("link", "a", 60_000, ANYBODY);
+      assert.ok(third !== undefined && third.token > second.token);
+      await one.write([{ key: "a", value: "2" }], third);
     });
 
     it("renew() extends a lease beyond its first time", async () => {

@@ -1,5 +1,8 @@
 import { MeshError } from "../core/errors.ts";
 
+/** For `acquire`: from whoever holds the lease. No holder's name. */
+export const ANYBODY = "*";
+
 /** A lease held: writes carry it, and a store refuses those whose token is no longer the newest. */
 export interface Fence {
   readonly lease: string;
@@ -57,8 +60,11 @@ export interface RegistryStore {
    */
   watch(prefix: string, after: bigint, signal: AbortSignal): AsyncIterable<Change>;
 
-  /** Takes `lease` for `holder` if it is free, expired or already its own; undefined while another holds it. */
-  acquire(lease: string, holder: string, ttlMs: number): Promise<Fence | undefined>;
+  /**
+   * Takes `lease` for `holder` if it is free, expired or already its own; undefined while another holds it. It is also
+   * taken away from the holder `from`, or from ANYBODY, whose writes are refused from then on.
+   */
+  acquire(lease: string, holder: string, ttlMs: number, from?: string): Promise<Fence | undefined>;
 
   /** Extends the lease; false when it is no longer held under this token. */
   renew(fence: Fence, ttlMs: number): Promise<boolean>;

@@ -1,54 +1,39 @@
-import { every } from "../../core/clock.ts";
 import { SYSTEM_NAMESPACE } from "../../core/defaults.ts";
 import { errorText, MeshError } from "../../core/errors.ts";
 import type { TrustDomain } from "../../core/identity.ts";
-import type { LinkState } from "../../core/link.ts";
 import type { Log } from "../../core/log.ts";
 import type { TrustStore } from "../../identity/trust-store.ts";
 import type { Informer } from "../../kube/client.ts";
 import { type Link, SECRETS, type Secret } from "../../kube/resources.ts";
-import { PEER_LINKS } from "../../registry/state.ts";
 import type { RoutePeer } from "../route-table.ts";
 import { readJoinTokenRecord } from "./join-token.ts";
 import { readLinks, routePeers } from "./link-peers.ts";
 import type { LinkRecord } from "./link-record.ts";
-import { LinkRunner, type LinkRunnerDeps } from "./link-runner.ts";
-import { StandbyWriter } from "./standby-writer.ts";
+import { LinkSeat, type LinkSeatDeps } from "./link-seat.ts";
 import type { SyncPipe } from "./sync-pipe.ts";
 import { isPast, readUnlinked, unlinkedPeer } from "./unlinked-peers.ts";
 
 const KEEP_TOKENS_MS = 24 * 3_600_000;
-/** How often a replica that took a stream without leading looks whether the one that leads is back. */
-const STANDBY_LOOK_MS = 1_000;
 
-export interface LinkControllerDeps extends LinkRunnerDeps {
+export interface LinkControllerDeps extends LinkSeatDeps {
   readonly links: Informer<Link>;
   readonly secrets: Informer<Secret>;
   /** Bundles of this cluster and of those that it is linked to, by Links and their Secrets alone. */
   readonly trust: TrustStore;
   readonly onPeers: (peers: ReadonlyMap<string, RoutePeer>) => void;
-  /** Whether another replica leads, and lives. */
-  readonly leaderAnswers: () => Promise<boolean>;
 }
 
 /**
- * Makes what Links and their Secrets say so: on every replica whom to believe and which routes there are; on the
- * one that leads a runner per link. While the one that leads is dead, and its lease not over yet, another takes the
- * streams of peers: they hear of this cluster, and what they say is written once somebody leads again.
+ * Makes what Links and their Secrets say so, on every replica: whom to believe, which routes there are, and a seat per
+ * link, of which one replica's at a time has the link's lease.
  */
 export class LinkController {
   readonly #deps: LinkControllerDeps;
   readonly #signal: AbortSignal;
   readonly #log: Log;
-  readonly #runners = new Map<string, LinkRunner>();
-  /** What runners that began before this replica leads hold back. */
-  readonly #standby = new Map<LinkRunner, StandbyWriter>();
-  #stopLooking: (() => void) | undefined;
+  readonly #seats = new Map<string, LinkSeat>();
   readonly #closing = new Set<Promise<void>>();
   readonly #stops: (() => void)[];
-  /** While leading: what the registry said of links when that began. */
-  #before: ReadonlyMap<string, LinkState> | undefined;
-  #term = 0;
   #due = false;
   #closed = false;
 
@@ -61,89 +46,34 @@ export class LinkController {
     this.#reconcile();
   }
 
-  /** This replica leads, or does no longer. */
-  async lead(leading: boolean): Promise<void> {
-    const term = ++this.#term;
-    if (!leading) {
-      this.#before = undefined;
-      await this.#closeAll("draining");
-      return;
-    }
-    const before = new Map<string, LinkState>();
-    try {
-      const { entries } = await this.#deps.store.read(PEER_LINKS.prefix);
-      for (const { key, value } of entries) before.set(key.slice(PEER_LINKS.prefix.length), PEER_LINKS.decode(value));
-    } catch (error) {
-      this.#log.warn("link states not recalled", { reason: errorText(error) });
-    }
-    if (term !== this.#term) return;
-    this.#before = before;
-    this.#stopLooking?.();
-    this.#stopLooking = undefined;
-    for (const [runner, writer] of this.#standby) {
-      writer.promote();
-      runner.lead();
-    }
-    this.#standby.clear();
-    this.#schedule();
-  }
-
-  /** Hands a stream to the link of `trustDomain`. @throws MeshError LINK_UNKNOWN, LINK_EXISTS, REGISTRY_UNAVAILABLE */
+  /** Hands a stream to the link of `trustDomain`. @throws MeshError LINK_UNKNOWN, LINK_EXISTS, ABORTED */
   async accept(trustDomain: TrustDomain, pipe: () => SyncPipe): Promise<void> {
     const link = this.#deps.links.list().find(({ spec }) => spec.trustDomain === trustDomain);
-    if (link === undefined) throw new MeshError("LINK_UNKNOWN", `Cannot sync: ${trustDomain} is not linked here.`);
-    const runner = this.#runners.get(link.metadata.name) ?? (await this.#standIn(link));
-    await runner.accept(pipe);
+    const unknown = () => new MeshError("LINK_UNKNOWN", `Cannot sync: ${trustDomain} is not linked here.`);
+    if (link === undefined) throw unknown();
+    // The link may be so new that nobody has looked yet.
+    if (!this.#seats.has(link.metadata.name)) this.#reconcile();
+    const seat = this.#seats.get(link.metadata.name);
+    if (seat === undefined) throw unknown();
+    await seat.accept(pipe);
   }
 
-  /** A runner for `link` while nobody leads. @throws MeshError REGISTRY_UNAVAILABLE where somebody does */
-  async #standIn(link: Link): Promise<LinkRunner> {
-    const { links, clock, writer } = this.#deps;
-    const { name } = link.metadata;
-    const refused = () =>
-      // The peer tries the next address, then this one again.
-      new MeshError("REGISTRY_UNAVAILABLE", "Cannot sync: this gateway does not lead. Try another.");
-    if (this.#before !== undefined || (await this.#deps.leaderAnswers())) throw refused();
-    const known = this.#runners.get(name);
-    if (known !== undefined) return known;
-    const current = links.get(name);
-    if (this.#before !== undefined || this.#closed || current === undefined) throw refused();
-    const record = readLinks(this.#deps, this.#deps.own.trustDomain, this.#log).get(current) ?? {};
-    const held = new StandbyWriter(writer);
-    const runner = new LinkRunner(current, record, undefined, { ...this.#deps, writer: held }, this.#signal, false);
-    this.#runners.set(name, runner);
-    this.#standby.set(runner, held);
-    this.#stopLooking ??= every(clock, STANDBY_LOOK_MS, () => void this.#standDown());
-    this.#log.info("stream taken while nobody leads", { link: name });
-    return runner;
-  }
-
-  /** Gives the streams up where the replica that leads is back: peers go there. */
-  async #standDown(): Promise<void> {
-    if (!(await this.#deps.leaderAnswers()) || this.#before !== undefined) return;
-    this.#stopLooking?.();
-    this.#stopLooking = undefined;
-    for (const [name, runner] of this.#runners) if (this.#standby.has(runner)) this.#drop(name, runner, "draining");
+  /** The replica `holder` of this gateway is gone: its links are to be had. */
+  succeed(holder: string): void {
+    for (const seat of this.#seats.values()) seat.succeed(holder);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#term++;
-    this.#stopLooking?.();
     for (const stop of this.#stops) stop();
-    await this.#closeAll("draining");
-  }
-
-  async #closeAll(reason: string): Promise<void> {
-    for (const [name, runner] of this.#runners) this.#drop(name, runner, reason);
+    for (const [name, seat] of this.#seats) this.#drop(name, seat, "draining");
     await Promise.all(this.#closing);
   }
 
-  #drop(name: string, runner: LinkRunner, reason: string): void {
+  #drop(name: string, seat: LinkSeat, reason: string): void {
     if (reason === "unlinked") this.#deps.metrics.forget(name);
-    this.#runners.delete(name);
-    this.#standby.delete(runner);
-    const closed = runner.close(reason).finally(() => this.#closing.delete(closed));
+    this.#seats.delete(name);
+    const closed = seat.close(reason).finally(() => this.#closing.delete(closed));
     this.#closing.add(closed);
   }
 
@@ -158,24 +88,13 @@ export class LinkController {
   }
 
   #reconcile(): void {
+    if (this.#closed) return;
     const { own } = this.#deps;
     const records = readLinks(this.#deps, own.trustDomain, this.#log);
     this.#believe(records);
     this.#deps.onPeers(routePeers(records, own.cluster));
-    if (this.#before === undefined) {
-      this.#updateStandby(records);
-      return;
-    }
-    this.#runAll(records, this.#before);
+    this.#seatAll(records);
     this.#tidyTokens();
-  }
-
-  #updateStandby(records: ReadonlyMap<Link, LinkRecord>): void {
-    for (const [name, runner] of this.#runners) {
-      const found = [...records].find(([{ metadata }]) => metadata.name === name && metadata.uid === runner.uid);
-      if (found === undefined) this.#drop(name, runner, "draining");
-      else runner.update(...found);
-    }
   }
 
   /** What a gateway of `trustDomain` is told, whom nobody here believes. */
@@ -220,19 +139,19 @@ export class LinkController {
     for (const trustDomain of [...trust.bundles.keys()]) if (!wanted.has(trustDomain)) trust.delete(trustDomain);
   }
 
-  #runAll(records: ReadonlyMap<Link, LinkRecord>, before: ReadonlyMap<string, LinkState>): void {
+  #seatAll(records: ReadonlyMap<Link, LinkRecord>): void {
     const seen = new Set<string>();
     for (const [link, record] of records) {
       const { name, uid } = link.metadata;
       seen.add(name);
-      const runner = this.#runners.get(name);
-      if (runner !== undefined && runner.uid === uid) {
-        runner.update(link, record);
+      const seat = this.#seats.get(name);
+      if (seat !== undefined && seat.uid === uid) {
+        seat.update(link, record);
         continue;
       }
-      if (runner !== undefined) this.#drop(name, runner, "unlinked");
-      this.#runners.set(name, new LinkRunner(link, record, before.get(name), this.#deps, this.#signal));
+      if (seat !== undefined) this.#drop(name, seat, "unlinked");
+      this.#seats.set(name, new LinkSeat(link, record, this.#deps, this.#signal));
     }
-    for (const [name, runner] of this.#runners) if (!seen.has(name)) this.#drop(name, runner, "unlinked");
+    for (const [name, seat] of this.#seats) if (!seen.has(name)) this.#drop(name, seat, "unlinked");
   }
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { childAbort } from "../../core/abort.ts";
 import { backoffMs, RECONNECT } from "../../core/backoff.ts";
 import { type Clock, sleep } from "../../core/clock.ts";
@@ -54,6 +55,8 @@ export interface LinkRunnerDeps {
   readonly dial: DialSync;
   /** The peer has a stream of another replica of ours in place of this one. */
   readonly onReplaced?: () => void;
+  /** A stream has ended, whoever opened it. */
+  readonly onStreamEnd?: () => void;
   readonly ownBundle: () => TrustBundle;
   /** Of this cluster, as peers are told. */
   readonly gateways: () => readonly GatewayAddress[];
@@ -68,7 +71,7 @@ export interface LinkRunnerDeps {
 }
 
 /**
- * Everything that one link wants done, by the gateway that leads: join, keep the stream open, write what the peer
+ * Everything that one link wants done, by the replica that has its lease: join, keep the stream open, write what the peer
  * exports, tell of health and status, unlink. Level-triggered: `update` says how things are, and each of its loops
  * works until they are as they should be.
  */
@@ -194,8 +197,8 @@ export class LinkRunner {
   }
 
   /**
-   * This replica leads from now on. Until then the runner only takes the stream that the peer opens, so that neither
-   * side calls the other dead while nobody leads here.
+   * This replica has the link's lease from now on. Until then the runner only takes the stream that the peer opens, so
+   * that no stream waits for the registry.
    */
   lead(): void {
     this.#leading = true;
@@ -321,8 +324,8 @@ export class LinkRunner {
     await this.#imports
       .recall(store)
       .catch((error: unknown) => this.#log.warn("registry not recalled", { reason: errorText(error) }));
-    // The address that a stream was lost at comes last of the next round.
-    let next = 0;
+    // Peers begin at different ones of our gateways. The address that a stream was lost at comes last of the next round.
+    let next = startOf(this.#deps.own.cluster);
     for (let attempt = 0; !this.#abort.signal.aborted; ) {
       const { joined } = this.#record;
       const believed = joined !== undefined && this.#deps.trust.bundles.has(joined.bundle.trustDomain);
@@ -459,6 +462,7 @@ export class LinkRunner {
     }
     this.#monitor.changed();
     this.#wake();
+    this.#deps.onStreamEnd?.();
   }
 
   #situation(): LinkSituation {
@@ -486,4 +490,9 @@ export class LinkRunner {
     if (bundle) session.touch("KIND_BUNDLES", "all");
     if (gateways) session.touch("KIND_GATEWAYS", "all");
   }
+}
+
+/** Where among a peer's gateways `cluster` begins, so that not all clusters begin at the same. */
+function startOf(cluster: string): number {
+  return createHash("sha256").update(cluster).digest().readUInt16BE();
 }

@@ -1,4 +1,4 @@
-import type { LocalGateway } from "../../core/link.ts";
+import type { GatewayAddress } from "../../core/link.ts";
 import { type LocalEndpoints, type LocalService, type ServiceKey, serviceKey } from "../../core/service.ts";
 import type { TrustBundle } from "../../core/trust-bundle.ts";
 import { LOCAL_BUNDLE, LOCAL_ENDPOINTS, LOCAL_GATEWAYS, LOCAL_READY, LOCAL_SERVICES } from "../../registry/state.ts";
@@ -64,7 +64,7 @@ export class LocalState {
     return this.#view.entries(LOCAL_BUNDLE).values();
   }
 
-  gateways(): Iterable<LocalGateway> {
+  gateways(): Iterable<GatewayAddress> {
     return this.#view.entries(LOCAL_GATEWAYS).values();
   }
 

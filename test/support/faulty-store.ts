@@ -71,9 +71,9 @@ export class FaultyStore implements RegistryStore {
     }
   }
 
-  async acquire(lease: string, holder: string, ttlMs: number): Promise<Fence | undefined> {
+  async acquire(lease: string, holder: string, ttlMs: number, from?: string): Promise<Fence | undefined> {
     this.#check();
-    return this.#inner.acquire(lease, holder, ttlMs);
+    return this.#inner.acquire(lease, holder, ttlMs, from);
   }
 
   async renew(fence: Fence, ttlMs: number): Promise<boolean> {
