@@ -403,15 +403,16 @@ export class Service {
   }
 
   /**
-   * The gateway by which to reach `endpoint`; undefined where its group has none. While one works, those that failed
-   * are not for requests: see `gatewaysToProbe`.
+   * The gateway by which to reach `endpoint`; undefined where its group has none. `shared`: for a stream within the
+   * connections that go there, else for a connection of its own, by what each gateway carries of these and how fast it
+   * is. While one works, those that failed are not for requests: see `gatewaysToProbe`.
    */
-  gateway({ group, mux }: Endpoint): GatewayTarget | undefined {
+  gateway({ group, mux }: Endpoint, shared: boolean): GatewayTarget | undefined {
     const { clock, random } = this.#deps;
     const nowMs = clock.nowMs();
     if (mux !== undefined) {
       const working = group.gateways.filter((each) => each.breaker.state === "closed" && !mux.silent(each));
-      if (working.length > 0) return mux.leastUsed(working, random);
+      if (working.length > 0) return shared ? mux.leastUsed(working, random) : twoChoices(working, nowMs, random);
     }
     const admitted = group.gateways.filter((gateway) => admits(gateway.breaker, nowMs));
     return twoChoices(admitted.length > 0 ? admitted : group.gateways, nowMs, random);

@@ -12,6 +12,11 @@ const FIRST_STREAMS = 100;
 const MAX_STREAMS = 1_000;
 const LAST_ID = 0x3fff_ffff;
 
+/** A way that many connections share, such as a gateway, and whether new ones can be made there. */
+export interface Http2Path {
+  readonly breaker: { readonly state: string };
+}
+
 /** The pool that a connection is in, as far as the connection needs it. */
 export interface Http2Owner {
   /** A stream has closed, or the server takes more: there may be room. */
@@ -26,13 +31,16 @@ export class Http2ClientConnection extends Http2Connection {
   /** Streams begun so far. */
   uses = 0;
   protected readonly countsResets = false;
+  /** What it goes through, shared with other connections; undefined: nothing. */
+  readonly path: Http2Path | undefined;
   readonly #owner: Http2Owner;
   readonly #madeMs: number;
   #nextId = 1;
   #untilSettled: (() => void)[] = [];
 
-  constructor(stream: ByteStream, engine: Http2Engine, owner: Http2Owner) {
+  constructor(stream: ByteStream, engine: Http2Engine, owner: Http2Owner, path?: Http2Path) {
     super(stream, engine);
+    this.path = path;
     this.#owner = owner;
     this.#madeMs = engine.base.clock.nowMs();
     stream.user = this;

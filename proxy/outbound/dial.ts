@@ -35,10 +35,13 @@ export interface DialDeps {
   readonly loops?: LoopGuard;
 }
 
+/** `gateway`: by which a connection of its own goes; one that shares another's counts with that. */
+type OnDialled = (stream: ByteStream, gateway?: GatewayTarget) => void;
+
 /**
  * Opens a connection on which `protocol` can be spoken to the app behind `endpoint`: plain, mTLS to its proxy, or
  * mTLS through a gateway of its group, with the preface sent; for HTTP/1.1 one of many that share such a connection;
- * within the process where the endpoint's proxy is here.
+ * within the process where the endpoint's proxy is here. By the gateway `via`, or one that the service chooses.
  * The callee becomes the stream's user. One of the callbacks runs, later.
  */
 export function dial(
@@ -46,8 +49,9 @@ export function dial(
   service: Service,
   endpoint: Endpoint,
   protocol: PrefaceProtocol,
-  onConnect: (stream: ByteStream) => void,
+  onConnect: OnDialled,
   onFailure: (error: MeshError, blame: Blame) => void,
+  via?: GatewayTarget,
 ): CancelConnect {
   const { address, port, proxyPort, routeName } = endpoint.spec;
   if (proxyPort === 0 && routeName === "") {
@@ -55,14 +59,14 @@ export function dial(
       { host: address, port, timeoutMs: deps.connectMs },
       (stream) => {
         deps.loops?.dialled(stream);
-        return begun(stream, onConnect);
+        return begun(stream, undefined, onConnect);
       },
       (error) => onFailure(error, "endpoint"),
     );
   }
   const neighbour = routeName === "" ? deps.hops?.find(address, proxyPort) : undefined;
   if (neighbour !== undefined) return hop(deps, neighbour, endpoint, protocol, onConnect, onFailure);
-  const gateway = routeName === "" ? undefined : service.gateway(endpoint);
+  const gateway = routeName === "" ? undefined : (via ?? service.gateway(endpoint, protocol === HTTP1));
   if (routeName !== "" && gateway === undefined) {
     const none = new Error("no gateway of the cluster is known");
     const error = asMeshError(none, "PROXY_CONNECT_FAILED", "connect");
@@ -70,7 +74,7 @@ export function dial(
   }
   const { mux } = endpoint;
   if (mux === undefined)
-    return dialProxy(deps, endpoint, gateway, protocol, (stream) => begun(stream, onConnect), onFailure);
+    return dialProxy(deps, endpoint, gateway, protocol, (stream) => begun(stream, gateway, onConnect), onFailure);
   const through =
     (to: GatewayTarget | undefined): DialMux<Blame> =>
     (onMade, onUnmade) =>
@@ -82,7 +86,7 @@ export function dial(
   }
   const path = mux.to(gateway);
   if (protocol === HTTP1 && path.mayOpen) return path.open(through(gateway), onConnect, onFailure);
-  return dialProxy(deps, endpoint, gateway, protocol, (stream) => begun(stream, onConnect), onFailure);
+  return dialProxy(deps, endpoint, gateway, protocol, (stream) => begun(stream, gateway, onConnect), onFailure);
 }
 
 const HOP_ADDRESSES = [
@@ -184,8 +188,8 @@ function isTimeout({ cause }: MeshError): boolean {
 }
 
 /** The callee becomes the stream's user; transport is told who that is. */
-function begun(stream: ByteStream, onConnect: (stream: ByteStream) => void): ByteStream["user"] {
-  onConnect(stream);
+function begun(stream: ByteStream, gateway: GatewayTarget | undefined, onConnect: OnDialled): ByteStream["user"] {
+  onConnect(stream, gateway);
   return stream.user;
 }
 

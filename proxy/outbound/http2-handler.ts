@@ -1,6 +1,7 @@
 // HTTP/2 requests of the app: which service they are for, and how they use connections.
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { Endpoint } from "../balance/endpoint.ts";
+import type { GatewayTarget } from "../balance/gateway-target.ts";
 import type { Service } from "../balance/service.ts";
 import type { TryFailure } from "../http1/client-connection.ts";
 import type { Http2ClientConnection } from "../http2/client-connection.ts";
@@ -17,7 +18,7 @@ import { NO_TIMEOUTS } from "../resilience/request-policy.ts";
 import { FieldsView } from "../route/fields-view.ts";
 import type { RoutePlan } from "../route/route-table.ts";
 import { changedTarget } from "../route/target-change.ts";
-import { joinPool } from "./http2-join.ts";
+import { joinPool, spread } from "./http2-join.ts";
 import { Http2Mirrors } from "./http2-mirrors.ts";
 import type { DialGate, RequestProtocol } from "./outbound-request.ts";
 import type { OutboundDeps, ServeHttp2 } from "./outbound-state.ts";
@@ -151,11 +152,12 @@ class Http2OutboundHandler implements StreamHandler<StreamState>, RequestProtoco
     const connection = endpoint.http2.acquire();
     if (connection === undefined) return false;
     this.#send(request, connection);
+    if (endpoint.group.gateways.length > 1) spread(this.#deps, this.#engine, request.state.service, endpoint);
     return true;
   }
 
-  adopt(request: Request, endpoint: Endpoint, stream: ByteStream): void {
-    this.#send(request, joinPool(this.#deps, this.#engine, endpoint, stream));
+  adopt(request: Request, endpoint: Endpoint, stream: ByteStream, gateway: GatewayTarget | undefined): void {
+    this.#send(request, joinPool(this.#deps, this.#engine, endpoint, stream, gateway));
   }
 
   #send(request: Request, connection: Http2ClientConnection): void {

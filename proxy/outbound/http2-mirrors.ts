@@ -1,6 +1,7 @@
 // Copies of HTTP/2 requests, for a rule's mirrors. Nobody waits for them, and what they are answered is thrown away.
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { Endpoint } from "../balance/endpoint.ts";
+import type { GatewayTarget } from "../balance/gateway-target.ts";
 import type { Http2ClientConnection } from "../http2/client-connection.ts";
 import type { Http2Engine } from "../http2/engine.ts";
 import { REFUSED_STREAM } from "../http2/frames.ts";
@@ -70,8 +71,8 @@ export class Http2Mirrors implements RequestProtocol<MirroredStream> {
     return true;
   }
 
-  adopt(request: MirroredStream, endpoint: Endpoint, stream: ByteStream): void {
-    request.send(joinPool(this.#deps, this.#engine, endpoint, stream));
+  adopt(request: MirroredStream, endpoint: Endpoint, stream: ByteStream, gateway: GatewayTarget | undefined): void {
+    request.send(joinPool(this.#deps, this.#engine, endpoint, stream, gateway));
   }
 }
 

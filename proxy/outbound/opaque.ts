@@ -3,6 +3,7 @@ import type { MeshError } from "../../core/errors.ts";
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { CancelConnect } from "../../transport/transport.ts";
 import type { Endpoint } from "../balance/endpoint.ts";
+import type { GatewayTarget } from "../balance/gateway-target.ts";
 import type { Service } from "../balance/service.ts";
 import { splice } from "../http1/splice.ts";
 import { OPAQUE } from "../preface.ts";
@@ -41,14 +42,21 @@ export class EarlyBytes {
   }
 }
 
+/** By which way a connection goes. */
+export interface OpaqueWay {
+  readonly endpoint: Endpoint;
+  /** Undefined: through none. */
+  readonly gateway: GatewayTarget | undefined;
+}
+
 /**
  * Connects to an endpoint of `service`, another one where that fails. One of the callbacks runs, later; from
- * `onConnect` on the endpoint counts a pending connection more, which `spliceOpaque` or `letGo` takes off.
+ * `onConnect` on the endpoint and the gateway count a pending connection more, which `spliceOpaque` or `letGo` takes off.
  */
 export function connectOpaque(
   deps: OutboundDeps,
   service: Service,
-  onConnect: (endpoint: Endpoint, upstream: ByteStream) => void,
+  onConnect: (way: OpaqueWay, upstream: ByteStream) => void,
   onFailure: (error: MeshError | undefined, endpoint: Endpoint | undefined) => void,
 ): CancelConnect {
   const { clock, random } = deps;
@@ -71,13 +79,14 @@ export function connectOpaque(
       service,
       endpoint,
       OPAQUE,
-      (upstream) => {
+      (upstream, gateway) => {
         cancel = () => {};
         succeed(endpoint.breaker, clock.nowMs());
-        onConnect(endpoint, upstream);
+        if (gateway !== undefined) gateway.load.pending++;
+        onConnect({ endpoint, gateway }, upstream);
       },
       (problem, blame) => {
-        letGo(endpoint);
+        endpoint.load.pending--;
         if (blame === "endpoint") fail(endpoint.breaker, true, clock.nowMs(), random);
         else release(endpoint.breaker, clock.nowMs());
         attempts++;
@@ -87,7 +96,7 @@ export function connectOpaque(
     );
     cancel = () => {
       stop();
-      letGo(endpoint);
+      endpoint.load.pending--;
       release(endpoint.breaker, clock.nowMs());
     };
   };
@@ -95,21 +104,23 @@ export function connectOpaque(
   return () => cancel();
 }
 
-/** The connection to `endpoint` is over, or is not wanted. */
-export function letGo(endpoint: Endpoint): void {
+/** The connection is over, or is not wanted. */
+export function letGo({ endpoint, gateway }: OpaqueWay): void {
   endpoint.load.pending--;
+  if (gateway !== undefined) gateway.load.pending--;
 }
 
 /** Passes bytes both ways, those first that came early. */
 export function spliceOpaque(
   deps: OutboundDeps,
   stream: ByteStream,
-  endpoint: Endpoint,
+  way: OpaqueWay,
   upstream: ByteStream,
   early: EarlyBytes,
   onDone: () => void,
 ): void {
   const { metrics } = deps;
+  const { endpoint } = way;
   metrics.opened(endpoint.row);
   stream.maxReadBytes = BULK_READ_BYTES;
   upstream.maxReadBytes = BULK_READ_BYTES;
@@ -121,7 +132,7 @@ export function spliceOpaque(
   splice(stream, upstream, {
     onBytes: (fromClient, count) => metrics.bytes(endpoint.row, !fromClient, count),
     onDone: () => {
-      letGo(endpoint);
+      letGo(way);
       metrics.closed(endpoint.row);
       onDone();
     },
@@ -137,7 +148,7 @@ export function passOpaque(deps: OutboundDeps, stream: ByteStream, service: Serv
   const cancel = connectOpaque(
     deps,
     service,
-    (endpoint, upstream) => spliceOpaque(deps, stream, endpoint, upstream, early, over),
+    (way, upstream) => spliceOpaque(deps, stream, way, upstream, early, over),
     (error) => {
       engine.log.debug("outbound.opaque.failed", { authority: service.authority, error: error?.message });
       stream.destroy(undefined, true);

@@ -1,6 +1,7 @@
 // What tries ask of a request, whatever its protocol, and of how its protocol uses connections.
 import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { Endpoint } from "../balance/endpoint.ts";
+import type { GatewayTarget } from "../balance/gateway-target.ts";
 import type { Refusal } from "../http1/engine.ts";
 import type { PrefaceProtocol } from "../preface.ts";
 import type { TryState } from "./try-state.ts";
@@ -39,6 +40,9 @@ export interface RequestProtocol<R extends OutboundRequest> {
   gate(endpoint: Endpoint): DialGate;
   /** Sends the request on a connection that is there; false where there is none. */
   reuse(request: R, endpoint: Endpoint): boolean;
-  /** Sends it on a new connection, on which the preface has been sent. Sets `stream.user`. */
-  adopt(request: R, endpoint: Endpoint, stream: ByteStream): void;
+  /**
+   * Sends it on a new connection, on which the preface has been sent; `gateway` is by which it goes, unless it shares
+   * another's. Sets `stream.user`.
+   */
+  adopt(request: R, endpoint: Endpoint, stream: ByteStream, gateway: GatewayTarget | undefined): void;
 }

@@ -2,13 +2,12 @@
 import { CLUSTER_DOMAIN, CLUSTERSET_DOMAIN } from "../../core/defaults.ts";
 import type { ByteStream, ByteStreamUser } from "../../transport/byte-stream.ts";
 import type { Destination } from "../../transport/original-destination.ts";
-import type { Endpoint } from "../balance/endpoint.ts";
 import type { Service } from "../balance/service.ts";
 import { FirstBytes } from "../detect/first-bytes.ts";
 import { type Detected, detectProtocol, OPAQUE_PROTOCOL } from "../detect/protocol.ts";
 import type { Refusal, RequestHandler } from "../http1/engine.ts";
 import { serveDestined } from "./destined.ts";
-import { connectOpaque, EarlyBytes, letGo, passOpaque, spliceOpaque } from "./opaque.ts";
+import { connectOpaque, EarlyBytes, letGo, type OpaqueWay, passOpaque, spliceOpaque } from "./opaque.ts";
 import type { OutboundDeps, OutboundState } from "./outbound-state.ts";
 import { awaitAnswer, lookUp, notFound } from "./service-lookup.ts";
 
@@ -89,16 +88,16 @@ function passExternal(deps: OutboundDeps, stream: ByteStream, external: Service,
   engine.connections.add(open);
   const over = () => void engine.connections.delete(open);
   let early: EarlyBytes | undefined;
-  let connected: { readonly endpoint: Endpoint; readonly upstream: ByteStream } | undefined;
+  let connected: { readonly way: OpaqueWay; readonly upstream: ByteStream } | undefined;
   const drop = () => {
     over();
     cancel();
     if (connected === undefined) return;
-    const { endpoint, upstream } = connected;
+    const { way, upstream } = connected;
     connected = undefined;
     upstream.user = IGNORING;
     upstream.destroy(undefined, true);
-    letGo(endpoint);
+    letGo(way);
   };
   const first = new FirstBytes<Detected>({
     stream,
@@ -115,18 +114,18 @@ function passExternal(deps: OutboundDeps, stream: ByteStream, external: Service,
         drop();
         passByServerName(deps, stream, `${detected.serverName}:${port}`, external, said);
       } else if (connected === undefined) said.hold(stream, drop);
-      else spliceOpaque(deps, stream, connected.endpoint, connected.upstream, said, over);
+      else spliceOpaque(deps, stream, connected.way, connected.upstream, said, over);
     },
   });
   const cancel = connectOpaque(
     deps,
     external,
-    (endpoint, upstream) => {
+    (way, upstream) => {
       if (early !== undefined) {
-        spliceOpaque(deps, stream, endpoint, upstream, early, over);
+        spliceOpaque(deps, stream, way, upstream, early, over);
         return;
       }
-      connected = { endpoint, upstream };
+      connected = { way, upstream };
       // The server is the one to speak, or has gone: there is nothing more to be found out.
       const joined = () => {
         first.giveUp();

@@ -170,10 +170,10 @@ export class Tries<R extends OutboundRequest> implements OutOfTime<R> {
       service,
       endpoint,
       this.#protocol.preface,
-      (stream) => {
+      (stream, gateway) => {
         ended();
         state.dialing = undefined;
-        this.#protocol.adopt(request, endpoint, stream);
+        this.#protocol.adopt(request, endpoint, stream, gateway);
       },
       (error, blame) => {
         ended();

@@ -50,10 +50,10 @@ function openOpaque(deps: OutboundDeps, connection: ServedRequest<OutboundState>
   const cancel = connectOpaque(
     deps,
     service,
-    (endpoint, upstream) => {
-      state.row = endpoint.row;
+    (way, upstream) => {
+      state.row = way.endpoint.row;
       stream.write(ESTABLISHED, 0, ESTABLISHED.length);
-      spliceOpaque(deps, stream, endpoint, upstream, early, () => end(200));
+      spliceOpaque(deps, stream, way, upstream, early, () => end(200));
     },
     (error, endpoint) => {
       if (endpoint !== undefined) state.row = endpoint.row;
