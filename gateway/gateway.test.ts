@@ -133,6 +133,46 @@ describe("startGateway() with two clusters", () => {
     await second.close();
   });
 
+  it("serves a stream at whichever replica it comes to, which takes the link's lease", async () => {
+    const second = await east.replica({ holder: "second" });
+    await linked();
+    const holder = await east.holderOf("link/west");
+    const [other, port] = holder === "second" ? ["east-1", east.port] : ["second", second.federationPort];
+    const abort = new AbortController();
+    const identity = west.mesh.identity(SYSTEM_NAMESPACE, "causeway-gateway");
+    const { tls } = await west.mesh.workload(identity, [east.mesh.authority.bundle], systemClock, abort.signal);
+    const peer = { cluster: "east", trustDomain: east.mesh.authority.trustDomain };
+    const pipe = grpcDialer(tls, systemClock)(peer, { host: "127.0.0.1", federationPort: port });
+    const greeting = await new Promise<string | undefined>((resolve) => {
+      pipe.use({ onMessage: ({ hello }) => resolve(hello?.cluster), onClose: (error) => resolve(String(error)) });
+    });
+    assert.equal(greeting, "east");
+    await eventually(async () => (await east.holderOf("link/west")) === other);
+    pipe.destroy();
+    abort.abort();
+    // The former holder hears of it and ends west's own stream, whose next one the lease follows.
+    await eventually(async () => (await west.value(PEER_LINKS, "east"))?.active === false);
+    await eventually(async () => (await west.value(PEER_LINKS, "east"))?.active === true);
+    await second.close();
+  });
+
+  it("follows a replica that dialled and is gone while its leases still run", async () => {
+    const second = await west.replica({ holder: "second" });
+    await linked();
+    const holder = await west.holderOf("link/east");
+    // What a killed process leaves behind.
+    west.store.keepsLeases = true;
+    if (holder === "second") await second.close();
+    else await west.stop();
+    await eventually(async () => (await west.holderOf("link/east")) !== holder);
+    assert.equal(await west.holderOf(`gateway/${holder}`), holder, "its lease is not over");
+    await eventually(async () => (await west.value(PEER_LINKS, "east"))?.active === true);
+    await east.serve("shop", "web", "all", ["10.1.0.1"]);
+    await eventually(async () => (await west.keys(PEER_SERVICES.prefix)).length === 1);
+    west.store.keepsLeases = false;
+    await second.close();
+  });
+
   it("unlinks on both sides when one Link is deleted", async () => {
     await east.serve("shop", "web", "all", ["10.1.0.1"]);
     await linked();

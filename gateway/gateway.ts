@@ -22,6 +22,7 @@ import {
   PEER_LINKS,
 } from "../registry/state.ts";
 import type { RegistryStore } from "../registry/store.ts";
+import { tidyAdvertised } from "./advertise.ts";
 import { Evacuations } from "./federation/evacuations.ts";
 import { FederationMetrics } from "./federation/federation-metrics.ts";
 import { listenFederation } from "./federation/federation-server.ts";
@@ -205,8 +206,18 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
       for (const key of changed) if (key.startsWith(LOCAL_GATEWAYS.prefix)) return others();
     });
     others();
-    undo.push(async () => unlead());
-    const unlead = writer.onLeadership((leading) => presence.lead(leading));
+    undo.push(async () => {
+      unlead();
+      stopTidying();
+      presence.lead(false);
+    });
+    let stopTidying = () => {};
+    const unlead = writer.onLeadership((leading) => {
+      presence.lead(leading);
+      stopTidying();
+      const known = () => new Set(view.entries(LOCAL_GATEWAYS).keys());
+      stopTidying = leading ? tidyAdvertised({ kube, clock, log, known }) : () => {};
+    });
     writer.start(signal);
     return {
       federationPort: listener.port,

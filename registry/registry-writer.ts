@@ -299,15 +299,21 @@ export class RegistryWriter {
       } catch (error) {
         if (hasCode(error, "REGISTRY_COMPACTED")) {
           log.info("registry compared again", { lease, reason: errorText(error) });
-          term.cursor = undefined;
-          this.#desired.distrust();
-          this.#wakeNow();
+          this.#compareAgain(term);
         } else {
           this.#report(error);
+          // The cursor may be far back, at the last change that it was told of: what is desired is sooner compared.
+          if (observed !== "") this.#compareAgain(term);
         }
       }
       await sleep(clock, backoffMs(attempt++, RECONNECT, random), signal).catch(() => {});
     }
+  }
+
+  #compareAgain(term: Term): void {
+    term.cursor = undefined;
+    this.#desired.distrust();
+    this.#wakeNow();
   }
 
   /** Resolves at the next wake. */

@@ -97,4 +97,33 @@ describe("a cluster with two gateways", () => {
     deepEqual([...running.counts.keys()], ["200"]);
     ok((running.counts.get("200") ?? 0) > 100);
   });
+
+  interface Lease {
+    readonly lease: string;
+    readonly holder: string | null;
+    /** Redis's time in µs when it was given to that holder. */
+    readonly token: string;
+    readonly ttlMs: number;
+  }
+
+  async function leaseOf(cluster: string, name: string): Promise<Lease | undefined> {
+    const { leases } = await mesh.meshJson<{ leases: Lease[] }>("registry", "status", "--context", cluster);
+    return leases.find(({ lease, holder }) => lease === name && holder !== null);
+  }
+
+  it("has the one take over the link whose other, which dials, is killed while its lease still runs", async () => {
+    const running = load(sidecar, WEB_EAST);
+    const asked = Date.now();
+    const before = await reached("somebody dials east", () => leaseOf("west", "link/east"));
+    const killed = await mesh.kill("west", before.holder === "gateway-local-0" ? "gateway" : "gateway-2");
+    const after = await reached("the link is taken over", async () => {
+      const now = await leaseOf("west", "link/east");
+      return now !== undefined && now.holder !== before.holder && now;
+    });
+    ok(Number(BigInt(after.token) / 1_000n) < asked + before.ttlMs, "the old lease was not over");
+    await mesh.linkActive("east", "west");
+    await mesh.restarted("west", killed);
+    await running.stop();
+    deepEqual([...running.counts.keys()], ["200"]);
+  });
 });

@@ -158,7 +158,7 @@ async function serveGateway(settings: ServeSettings, signal: AbortSignal): Promi
     },
   });
   const relay = await relaying;
-  await untilDone("advertise", () => advertiseGateway(kube, replica, advertise), clock, log, signal);
+  await untilDone("advertise", () => advertiseGateway(kube, holder, advertise), clock, log, signal);
   signal.removeEventListener("abort", end);
   return {
     notReady: () => undefined,

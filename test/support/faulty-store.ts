@@ -1,7 +1,15 @@
 import type { Clock } from "../../core/clock.ts";
 import { MeshError } from "../../core/errors.ts";
 import { MemoryStore } from "../../registry/memory-store.ts";
-import type { Change, Fence, Mutation, RegistryStore, Snapshot, StoreHealth } from "../../registry/store.ts";
+import type {
+  Change,
+  Fence,
+  Mutation,
+  RegistryStore,
+  Snapshot,
+  StoreHealth,
+  StoreStatus,
+} from "../../registry/store.ts";
 
 /** A store that can go away and lose its data. */
 export class FaultyStore implements RegistryStore {
@@ -13,6 +21,8 @@ export class FaultyStore implements RegistryStore {
   /** Mutations of each write that was done. */
   readonly writes: (readonly Mutation[])[] = [];
   reads = 0;
+  /** Leases that are given up stay, as those of a process that was killed do. */
+  keepsLeases = false;
   /** Calls that found it down. */
   refusals = 0;
 
@@ -83,7 +93,12 @@ export class FaultyStore implements RegistryStore {
 
   async release(fence: Fence): Promise<void> {
     this.#check();
+    if (this.keepsLeases) return;
     await this.#inner.release(fence);
+  }
+
+  status(): Promise<StoreStatus> {
+    return this.#inner.status();
   }
 
   health(): StoreHealth {

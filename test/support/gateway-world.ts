@@ -198,6 +198,11 @@ export class GatewayWorld {
     return (await this.kube.get<Link>(LINKS, peer))?.status?.conditions?.find((condition) => condition.type === type);
   }
 
+  /** Who has the lease now. */
+  async holderOf(lease: string): Promise<string | undefined> {
+    return (await this.store.status()).leases.find((status) => status.lease === lease)?.holder;
+  }
+
   /** Keys of the registry under `prefix`. */
   async keys(prefix: string): Promise<string[]> {
     return (await this.store.read(prefix)).entries.map((entry) => entry.key);
