@@ -16,6 +16,11 @@ const OVERPROVISIONING = 1.4;
 
 /** Most of its own load that a group can take, 0 to 1. */
 export function capacityOf({ healthy, total, cap }: GroupHealth): number {
+  return capacityFrom(healthy, total, cap);
+}
+
+/** As `capacityOf`, for whoever has no object at hand. */
+export function capacityFrom(healthy: number, total: number, cap: number): number {
   return total === 0 ? 0 : Math.min(1, (healthy / total) * OVERPROVISIONING, cap);
 }
 
@@ -25,7 +30,13 @@ export function capacityOf({ healthy, total, cap }: GroupHealth): number {
  * A level can take what its groups can, weighed; of that each takes in proportion to its weight and to what it can.
  */
 export function shareOut(groups: readonly GroupHealth[]): number[] {
-  const shares = groups.map(() => 0);
+  return shareInto(groups, []);
+}
+
+/** As `shareOut`, into `shares`, whatever is in it: where that is kept, nothing is allocated. */
+export function shareInto(groups: readonly GroupHealth[], shares: number[]): number[] {
+  shares.length = groups.length;
+  shares.fill(0);
   let left = 1;
   for (let from = 0; from < groups.length && left > 0; ) {
     const to = levelEnd(groups, from);
@@ -34,7 +45,8 @@ export function shareOut(groups: readonly GroupHealth[]): number[] {
   }
   let sum = 0;
   for (const share of shares) sum += share;
-  return sum > 0 ? shares.map((share) => share / sum) : shares;
+  if (sum > 0) for (let i = 0; i < shares.length; i++) shares[i] = (shares[i] ?? 0) / sum;
+  return shares;
 }
 
 /** The index after the last group of the level of `from`. */

@@ -9,8 +9,9 @@ import { Affinity, rendezvous, type Session, uniformOf } from "./affinity.ts";
 import type { Endpoint, EndpointSpec, Group } from "./endpoint.ts";
 import { createFailback, ramped } from "./failback.ts";
 import type { GatewayTarget } from "./gateway-target.ts";
+import { allWell, type LinkView, linkCap, scaled, sharesLevel, totalOf } from "./group-health.ts";
 import { type Obstacle, obstacleText, obstacleTo } from "./obstacle.ts";
-import { capacityOf, type GroupHealth, pickGroup, shareOut } from "./priority.ts";
+import { capacityFrom, type GroupHealth, pickGroup, shareInto, shareOut } from "./priority.ts";
 import { beginRamp } from "./slow-start.ts";
 import { twoChoices } from "./two-choices.ts";
 
@@ -55,16 +56,6 @@ export const PLAIN_SERVICE = {
   maxConnectionAgeMs: 0,
 } as const;
 
-/** What is known of the way to a cluster; that of the own one says only `drained`. */
-export interface LinkView {
-  readonly health: LinkHealth;
-  readonly ramp: number;
-  /** Share of the traffic of federated names that is to go elsewhere; absent: none. */
-  readonly drained?: number;
-  /** Dead for longer than the lease on its endpoints. */
-  readonly stale?: boolean;
-}
-
 /** State of links by cluster, "" for the own one, shared by all services: one message moves them all. */
 export type LinkTable = ReadonlyMap<string, LinkView>;
 
@@ -86,8 +77,6 @@ export interface ServiceDeps {
 const PANIC = 0.5;
 /** Endpoints that all clusters lost at once are kept for so long: it is likelier that those who tell of them did. */
 const KEEP_MS = 600_000;
-/** A recovering link takes at least this, or nothing would show that it works. */
-const LEAST_RAMP = 0.01;
 
 function keyOf(spec: EndpointSpec): string {
   return [spec.id, spec.address, spec.port, spec.proxyPort, spec.identity, spec.routeName, spec.zone].join("\0");
@@ -104,6 +93,9 @@ export class Service {
   readonly #deps: ServiceDeps;
   readonly #affinity: Affinity;
   #rules = "[]";
+  /** Scratch of `#chooseShared`. */
+  readonly #health: { -readonly [K in keyof GroupHealth]-?: number }[] = [];
+  readonly #shares: number[] = [];
   #keptSinceMs: number | undefined;
 
   constructor(authority: string, spec: ServiceSpec, deps: ServiceDeps) {
@@ -275,12 +267,7 @@ export class Service {
     let admitted = 0;
     for (const endpoint of group.ready) if (admits(endpoint.breaker, nowMs)) admitted++;
     const healthy = scaled(group, admitted);
-    const able = ramped(
-      group.failback,
-      capacityOf({ healthy, total: totalOf(group), cap }),
-      nowMs,
-      this.#deps.failbackMs,
-    );
+    const able = ramped(group.failback, capacityFrom(healthy, totalOf(group), cap), nowMs, this.#deps.failbackMs);
     return Math.min(able, 1 - (link?.drained ?? 0));
   }
 
@@ -301,13 +288,36 @@ export class Service {
     const alone = groups !== this.#groups || !sharesLevel(first, groups[1]);
     const whole = tried.length === 0 && alone && allWell(first) && this.#takesAll(first, nowMs);
     if (whole) return this.#pick(first.near.length > 0 ? first.near : first.ready, session, nowMs);
-    return this.#chooseAmong(groups, session, tried, elsewhere, nowMs);
+    const shared = tried.length === 0 && !alone ? this.#chooseShared(groups, session, nowMs) : undefined;
+    return shared ?? this.#chooseAmong(groups, session, tried, elsewhere, nowMs);
   }
 
   /** Whether `first`, all of whose endpoints are well, is given all there is. */
   #takesAll(first: Group, nowMs: number): boolean {
     if (!this.spec.federated) return first.cluster === "" || this.#cap(first, nowMs) >= 1;
     return first.failback.allowed >= 1 && this.#cap(first, nowMs) >= 1;
+  }
+
+  /**
+   * Among groups that share their level, all of whose endpoints are well: as `#chooseAmong` would, without allocating
+   * anything. Undefined where some are not, or nobody has a share.
+   */
+  #chooseShared(groups: readonly Group[], session: Session | undefined, nowMs: number): Endpoint | undefined {
+    const health = this.#health;
+    while (health.length < groups.length) health.push({ healthy: 0, total: 0, cap: 0, level: 0, weight: 0 });
+    health.length = groups.length;
+    for (let i = 0; i < groups.length; i++) {
+      const group = groups[i];
+      const entry = health[i];
+      if (group === undefined || entry === undefined || !allWell(group)) return undefined;
+      entry.healthy = scaled(group, group.ready.length);
+      entry.total = totalOf(group);
+      entry.cap = this.#cap(group, nowMs);
+      entry.level = group.level ?? i;
+      entry.weight = group.weight;
+    }
+    const group = groups[pickGroup(shareInto(health, this.#shares), this.#uniform(session))];
+    return group && this.#pick(group.near.length > 0 ? group.near : group.ready, session, nowMs);
   }
 
   #chooseAmong(
@@ -452,33 +462,6 @@ function leastTried(endpoints: readonly Endpoint[], tried: readonly Endpoint[]):
 function preferring(groups: readonly Group[], cluster: string): readonly Group[] {
   const wanted = groups.find((group) => group.cluster === cluster);
   return wanted === undefined ? groups : [wanted, ...groups.filter((group) => group !== wanted)];
-}
-
-/** What the link to the group's cluster, and its gateways, let pass. */
-function linkCap(group: Group, link: LinkView | undefined, nowMs: number): number {
-  if (link?.health === "dead") return 0;
-  if (group.gateways.length > 0 && !group.gateways.some((gateway) => admits(gateway.breaker, nowMs))) return 0;
-  return link?.health === "recovering" ? Math.max(LEAST_RAMP, link.ramp) : 1;
-}
-
-function totalOf({ counts, endpoints }: Group): number {
-  return counts?.total ?? endpoints.length;
-}
-
-/** `count` of the group's ready endpoints, as so many of all that the service has there. */
-function scaled({ counts, ready }: Group, count: number): number {
-  return counts === undefined || ready.length === 0 ? count : (count / ready.length) * counts.ready;
-}
-
-function sharesLevel(first: Group, second: Group | undefined): boolean {
-  return second !== undefined && first.level !== undefined && first.level === second.level;
-}
-
-/** All endpoints are ready, and no breaker has opened. */
-function allWell(group: Group): boolean {
-  if (group.ready.length === 0 || group.ready.length !== group.endpoints.length) return false;
-  for (const endpoint of group.ready) if (endpoint.breaker.state !== "closed") return false;
-  return true;
 }
 
 function closePools({ pool, http2 }: Endpoint): void {
