@@ -144,7 +144,10 @@ describe("startGateway() with two clusters", () => {
     const peer = { cluster: "east", trustDomain: east.mesh.authority.trustDomain };
     const pipe = grpcDialer(tls, systemClock)(peer, { host: "127.0.0.1", federationPort: port });
     const greeting = await new Promise<string | undefined>((resolve) => {
-      pipe.use({ onMessage: ({ body }) => resolve("hello" in body ? body.hello?.cluster : body.message), onClose: (error) => resolve(String(error)) });
+      pipe.use({
+        onMessage: ({ body }) => resolve("hello" in body ? body.hello?.cluster : body.message),
+        onClose: (error) => resolve(String(error)),
+      });
     });
     assert.equal(greeting, "east");
     await eventually(async () => (await east.holderOf("link/west")) === other);
