@@ -145,7 +145,7 @@ describe("startGateway() with two clusters", () => {
     const pipe = grpcDialer(tls, systemClock)(peer, { host: "127.0.0.1", federationPort: port });
     const greeting = await new Promise<string | undefined>((resolve) => {
       pipe.use({
-        onMessage: ({ body }) => resolve("hello" in body ? body.hello?.cluster : body.message),
+        onMessage: ({ body }) => resolve("hello" in body ? body.hello?.cluster : undefined),
         onClose: (error) => resolve(String(error)),
       });
     });

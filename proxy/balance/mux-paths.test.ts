@@ -11,7 +11,7 @@ import { createLoad } from "./peak-ewma.ts";
 
 describe("MuxPaths", () => {
   const target = (host: string): GatewayTarget => {
-    return { host, port: 1, load: createLoad(0), breaker: createBreaker(), connectedMs: 0 };
+    return { host, port: 1, load: createLoad(0), breaker: createBreaker(), connectedMs: 0, answers: { count: 0 } };
   };
   const [a, b, c] = [target("a"), target("b"), target("c")];
   let made: MuxPool<Blame>[];
