@@ -15,7 +15,7 @@ export interface GroupHealth {
 const OVERPROVISIONING = 1.4;
 
 /** Most of its own load that a group can take, 0 to 1. */
-export function capacityOf({ healthy, total, cap }: GroupHealth): number {
+function capacityOf({ healthy, total, cap }: GroupHealth): number {
   return capacityFrom(healthy, total, cap);
 }
 
