@@ -77,6 +77,32 @@ describe("ReplicaWatch", () => {
     assert.deepEqual(gone, []);
   });
 
+  it("sees one off that leaves, and watches it anew when it is back", async () => {
+    const first = once(server, "session");
+    watch.update(new Map([["b", address()]]));
+    await first;
+    watch.update(new Map());
+    const told = () =>
+      new Promise<void>((resolve) => {
+        onGone = resolve;
+      });
+    const left = told();
+    const before = address();
+    kill();
+    await left;
+    server = createSecureServer(pem);
+    server.on("connection", (socket: Socket) => sockets.add(socket));
+    server.listen(before.federationPort, "127.0.0.1");
+    const second = once(server, "session");
+    await once(server, "listening");
+    watch.update(new Map([["b", before]]));
+    await second;
+    const killed = told();
+    kill();
+    await killed;
+    assert.deepEqual(gone, ["b", "b"]);
+  });
+
   it("says nothing of a replica that it was never connected to, and of one that it watches no more", async () => {
     const nobody = address();
     const connected = once(server, "session");

@@ -37,7 +37,8 @@ export class ReplicaWatch {
   update(replicas: ReadonlyMap<string, GatewayAddress>): void {
     for (const [name, address] of replicas) {
       const known = this.#watched.get(name);
-      if (known?.authority === federationAuthority(address)) continue;
+      // One that had left and is back is watched anew.
+      if (known?.authority === federationAuthority(address) && (known.kept || known.up)) continue;
       known?.close();
       this.#watched.set(name, new WatchedReplica(name, address, this.#deps));
     }
@@ -131,6 +132,7 @@ class WatchedReplica {
       this.#deps.onGone(this.#name);
     }
     if (this.kept) this.#retry = this.#deps.clock.after(RETRY_MS, () => this.#connect());
+    else this.close();
   }
 
   #ping(): void {

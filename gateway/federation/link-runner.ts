@@ -192,6 +192,11 @@ export class LinkRunner {
     );
   }
 
+  /** It has a stream. */
+  get streaming(): boolean {
+    return this.#session !== undefined;
+  }
+
   get uid(): string | undefined {
     return this.#link.uid;
   }

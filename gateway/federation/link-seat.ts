@@ -67,7 +67,7 @@ export class LinkSeat {
     try {
       await runner.accept(pipe);
     } catch (error) {
-      if (!term.tenure) this.#end(term, "draining");
+      if (!term.tenure && !runner.streaming) this.#end(term, "draining");
       throw error;
     }
     if (!term.tenure) this.#log.info("stream taken", { holder: this.#deps.holder });
