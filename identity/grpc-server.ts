@@ -24,7 +24,7 @@ import type { Identity, TrustDomain } from "../core/identity.ts";
 import type { Log } from "../core/log.ts";
 import { parseCertificate } from "./certificate.ts";
 import { ConnectionGate, type GateLimits, type GateRefusal } from "./connection-gate.ts";
-import { MAX_MESSAGE_BYTES } from "./grpc-channel.ts";
+import { MAX_MESSAGE_BYTES } from "./grpc-frames.ts";
 import { grpcStatusOf } from "./grpc-status.ts";
 import { leafIdentity, trustDomainOf } from "./svid-rules.ts";
 import type { SvidSource } from "./svid-source.ts";

@@ -1,8 +1,6 @@
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
-import { asMeshError, ERROR_MEANINGS, errorText, MeshError, type MeshErrorCode } from "../core/errors.ts";
-
-const CODE_KEY = "causeway-code";
-const MAX_DETAILS = 500;
+import { asMeshError, ERROR_MEANINGS, type MeshError, type MeshErrorCode } from "../core/errors.ts";
+import { CODE_KEY, callError, MAX_DETAILS } from "./grpc-failure.ts";
 
 /** The gRPC status of each code that a service of ours answers with; INTERNAL for others. */
 const STATUS: Readonly<Partial<Record<MeshErrorCode, status>>> = {
@@ -43,27 +41,14 @@ export function grpcStatusOf(error: unknown): StatusObject {
   return { code: known ?? status.INTERNAL, details: details.replace(/[^\x20-\x7e]/g, " "), metadata };
 }
 
-function isCode(text: unknown): text is MeshErrorCode {
-  return typeof text === "string" && Object.hasOwn(ERROR_MEANINGS, text);
-}
-
-/**
- * A failed call as a MeshError: the code that the server gave; else ABORTED for a cancelled call, `unreached`'s
- * own (why no connection came about) or STREAM_CLOSED for one that did not get through, PROTOCOL_VIOLATION for others.
- */
+/** A failed call of grpc-js as a MeshError: see callError. */
 export function meshErrorOf(error: Error & Partial<StatusObject>, doing: string, unreached?: MeshError): MeshError {
   const [given] = error.metadata?.get(CODE_KEY) ?? [];
-  const text = errorText(error.details || error.message).slice(0, MAX_DETAILS);
-  if (isCode(given)) return new MeshError(given, text, { cause: error });
-  switch (error.code) {
-    case status.CANCELLED:
-      return new MeshError("ABORTED", `Cannot ${doing}: cancelled.`, { cause: error });
-    case status.UNAVAILABLE:
-    case status.DEADLINE_EXCEEDED:
-      return unreached ?? new MeshError("STREAM_CLOSED", `Cannot ${doing}: ${text}`, { cause: error });
-    case status.RESOURCE_EXHAUSTED:
-      return new MeshError("LIMIT_EXCEEDED", `Cannot ${doing}: ${text}`, { cause: error });
-    default:
-      return new MeshError("PROTOCOL_VIOLATION", `Cannot ${doing}: ${text}`, { cause: error });
-  }
+  const failure = {
+    status: error.code ?? status.UNKNOWN,
+    details: error.details || error.message,
+    given,
+    cause: error,
+  };
+  return callError(failure, doing, unreached);
 }

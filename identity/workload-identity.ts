@@ -1,22 +1,14 @@
-import { type ClientReadableStream, Metadata } from "@grpc/grpc-js";
 import { backoffMs, RECONNECT } from "../core/backoff.ts";
 import { type Clock, sleep } from "../core/clock.ts";
 import { asMeshError, MeshError } from "../core/errors.ts";
 import type { Identity } from "../core/identity.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
-import type { CertifyResponse__Output } from "../protos/gen/causeway/identity/v1/CertifyResponse.ts";
-import type { IdentityClient } from "../protos/gen/causeway/identity/v1/Identity.ts";
 import type { TrustState__Output } from "../protos/gen/causeway/identity/v1/TrustState.ts";
-import { loadIdentity } from "../protos/load.ts";
+import { CERTIFY, WATCH_TRUST } from "../protos/gen/tables/identity.ts";
 import { parseCertificate } from "./certificate.ts";
-import {
-  GRPC_CLIENT_OPTIONS,
-  grpcChannelCredentials,
-  type SpiffeChannelCredentials,
-  serverAuthChannelCredentials,
-} from "./grpc-channel.ts";
-import { meshErrorOf } from "./grpc-status.ts";
+import { GrpcClient } from "./grpc-client.ts";
+import { mutualDialer, serverAuthDialer } from "./spiffe-dialer.ts";
 import { trustDomainOf } from "./svid-rules.ts";
 import { type Certified, type SvidSource, startSvidSource } from "./svid-source.ts";
 import { decodeTrust } from "./trust-state.ts";
@@ -44,6 +36,8 @@ export interface WorkloadIdentity {
   readonly source: SvidSource;
   readonly trust: TrustStore;
   readonly tls: WorkloadTls;
+  /** To control, under the SVID of the moment; closed when `signal` aborts. */
+  readonly control: GrpcClient;
   /** Ends after `signal` aborts, when nothing is open any more. */
   readonly done: Promise<void>;
 }
@@ -63,13 +57,10 @@ export async function startWorkloadIdentity(
   const certify = (csr: Buffer) => requestCertificate(options, trust, csr, signal);
   const source = await startSvidSource({ identity, certify, trust, clock, random, log }, signal);
   const tls = new WorkloadTls({ source, trust, clock });
-  const watching = followTrust(options, trust, tls, signal);
-  return { source, trust, tls, done: Promise.all([source.done, watching]).then(() => {}) };
-}
-
-/** `host:port` as gRPC's resolver must not mistake for a scheme. */
-function target(address: string): string {
-  return `dns:${address}`;
+  const { controlAddress: address, controlIdentity: expected } = options;
+  const control = new GrpcClient({ address, dialer: mutualDialer({ tls, trustDomain, expected }), clock });
+  const watching = followTrust(options, trust, control, signal).finally(() => control.close());
+  return { source, trust, tls, control, done: Promise.all([source.done, watching]).then(() => {}) };
 }
 
 async function requestCertificate(
@@ -80,15 +71,16 @@ async function requestCertificate(
 ): Promise<Certified> {
   const token = await options.tokenSource();
   const trustDomain = trustDomainOf(options.identity);
-  const credentials = serverAuthChannelCredentials({
-    trust,
-    trustDomain,
-    expected: options.controlIdentity,
-    clock: options.clock,
-  });
-  const client = new (loadIdentity().Identity)(target(options.controlAddress), credentials, GRPC_CLIENT_OPTIONS);
+  const { controlAddress: address, controlIdentity: expected, clock } = options;
+  const client = new GrpcClient({ address, dialer: serverAuthDialer({ trust, trustDomain, expected, clock }), clock });
   try {
-    const response = await certifyOnce(client, credentials, csr, token, signal);
+    const response = await client.unary(
+      CERTIFY,
+      { csr, token },
+      "obtain a certificate from control",
+      CERTIFY_MS,
+      signal,
+    );
     if (response.chain.length > MAX_CHAIN)
       throw new MeshError("PROTOCOL_VIOLATION", "Cannot use certificate: its chain is too long.");
     const bundles = response.trust === null ? [] : decodeTrust(response.trust);
@@ -98,59 +90,26 @@ async function requestCertificate(
   }
 }
 
-function certifyOnce(
-  client: IdentityClient,
-  credentials: SpiffeChannelCredentials,
-  csr: Buffer,
-  token: string,
-  signal: AbortSignal,
-): Promise<CertifyResponse__Output> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => call.cancel();
-    const call = client.Certify(
-      { csr, token },
-      new Metadata(),
-      { deadline: Date.now() + CERTIFY_MS },
-      (error, response) => {
-        signal.removeEventListener("abort", onAbort);
-        if (error !== null) reject(meshErrorOf(error, "obtain a certificate from control", credentials.lastFailure));
-        else if (response === undefined)
-          reject(new MeshError("PROTOCOL_VIOLATION", "Cannot obtain a certificate: control's answer is empty."));
-        else resolve(response);
-      },
-    );
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-  });
-}
-
 async function followTrust(
   options: WorkloadIdentityOptions,
   trust: TrustStore,
-  tls: WorkloadTls,
+  control: GrpcClient,
   signal: AbortSignal,
 ): Promise<void> {
-  const { controlAddress, controlIdentity, identity, clock, random, log } = options;
-  const trustDomain = trustDomainOf(identity);
-  const credentials = grpcChannelCredentials({ tls, trustDomain, expected: controlIdentity, clock });
-  const client = new (loadIdentity().Identity)(target(controlAddress), credentials, GRPC_CLIENT_OPTIONS);
-  try {
-    for (let attempt = 0; !signal.aborted; attempt++) {
-      try {
-        const onState = (state: TrustState__Output) => {
-          take(state, options, trust);
-          attempt = 0;
-        };
-        await watchOnce(client.WatchTrust({}), credentials, onState, signal);
-      } catch (error) {
-        if (signal.aborted) return;
-        const { code, message } = asMeshError(error, "STREAM_CLOSED", "watch trust");
-        log.warn("trust.watch.lost", { code, error: message });
-      }
-      await sleep(clock, backoffMs(attempt, RECONNECT, random), signal).catch(() => {});
+  const { clock, random, log } = options;
+  for (let attempt = 0; !signal.aborted; attempt++) {
+    try {
+      const onState = (state: TrustState__Output) => {
+        take(state, options, trust);
+        attempt = 0;
+      };
+      await watchOnce(control, onState, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      const { code, message } = asMeshError(error, "STREAM_CLOSED", "watch trust");
+      log.warn("trust.watch.lost", { code, error: message });
     }
-  } finally {
-    client.close();
+    await sleep(clock, backoffMs(attempt, RECONNECT, random), signal).catch(() => {});
   }
 }
 
@@ -162,28 +121,22 @@ function take(state: TrustState__Output, { identity, log }: WorkloadIdentityOpti
   for (const { code, message } of trust.replaceAll(bundles)) log.warn("trust.bundle.refused", { code, error: message });
 }
 
+/** Resolves when control has ended the stream. @throws MeshError */
 function watchOnce(
-  stream: ClientReadableStream<TrustState__Output>,
-  credentials: SpiffeChannelCredentials,
+  control: GrpcClient,
   onState: (state: TrustState__Output) => void,
   signal: AbortSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => stream.cancel();
-    const finish = (run: () => void) => {
+    const onAbort = () => call.cancel();
+    const onEnd = (error: MeshError | undefined) => {
       signal.removeEventListener("abort", onAbort);
-      run();
+      if (error === undefined) resolve();
+      else reject(error);
     };
-    stream.on("data", (state: TrustState__Output) => {
-      try {
-        onState(state);
-      } catch (error) {
-        finish(() => reject(asMeshError(error, "PROTOCOL_VIOLATION", "take trust")));
-        stream.cancel();
-      }
-    });
-    stream.on("error", (error) => finish(() => reject(meshErrorOf(error, "watch trust", credentials.lastFailure))));
-    stream.on("end", () => finish(resolve));
+    const call = control.open(WATCH_TRUST, "watch trust", { onMessage: onState, onEnd });
+    call.send({});
+    call.end();
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
   });

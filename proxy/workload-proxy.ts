@@ -5,7 +5,6 @@ import { PROTOCOL, SERVICE_ACCOUNTS, SYSTEM_NAMESPACE } from "../core/defaults.t
 import { type Identity, identityOf, type TrustDomain } from "../core/identity.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
-import { grpcChannelCredentials } from "../identity/grpc-channel.ts";
 import { startWorkloadIdentity, type WorkloadIdentity } from "../identity/workload-identity.ts";
 import type { MuxContext } from "../transport/mux/mux-context.ts";
 import {
@@ -248,8 +247,7 @@ export class WorkloadProxy {
     const { rules, serving } = await this.#listen(tls, originals);
     const watch = new DiscoveryClient(
       {
-        controlAddress,
-        credentials: grpcChannelCredentials({ tls: certified.tls, trustDomain, expected: controlIdentity, clock }),
+        control: certified.control,
         hello: {
           namespace: workload.namespace,
           pod: workload.pod,

@@ -38,17 +38,18 @@ function packages(say) {
 }
 
 function newestSource() {
-  const listed = run("git", ["ls-files", "-z", "--", "*.ts", "*.json", "*.proto"]);
+  const listed = run("git", ["ls-files", "-z", "--", "*.ts", "*.json", "*.proto", "scripts/build.mjs"]);
   if (!listed.ok) return Number.POSITIVE_INFINITY;
   const files = listed.output.split("\0").filter((f) => f !== "" && existsSync(join(root, f)));
   return Math.max(...files.map((f) => statSync(join(root, f)).mtimeMs));
 }
 
-/** tsc, unless dist/ is newer than every source. */
+/** tsc and the bundles, unless both are newer than every source. */
 function build(say) {
-  const built = join(root, "dist", ".tsbuildinfo");
-  if (existsSync(built) && statSync(built).mtimeMs > newestSource()) return;
-  step("build (tsc)", say, () => run("npm", ["run", "--silent", "build"]));
+  const newest = newestSource();
+  const built = ["dist/.tsbuildinfo", "dist/bundle/proxy.js"].map((file) => join(root, file));
+  if (built.every((file) => existsSync(file) && statSync(file).mtimeMs > newest)) return;
+  step("build (tsc, esbuild)", say, () => run("npm", ["run", "--silent", "build"]));
 }
 
 // With the folders of administrators, which a user's $PATH may lack: HAProxy and nginx are there.

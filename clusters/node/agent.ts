@@ -26,6 +26,7 @@ export interface NodeAgentOptions {
 /** Pods get 127.<octet>.1.1 and up, to 127.<octet>.100.250. */
 const POD_ADDRESSES = 100 * 250;
 const HEARTBEAT_MS = 10_000;
+const ZONE_LABEL = "topology.kubernetes.io/zone";
 const TRUST_RETRY_MS = 100;
 
 /** Registers the node and runs, as processes, the Pods that are bound to it; until `signal` aborts. */
@@ -181,8 +182,10 @@ class NodeAgent {
     for (let attempt = 0; ; attempt++) {
       try {
         const trust = await readPublishedTrust(kube);
-        if (trust !== undefined)
-          return { mesh, control, trustDomain: trust.trustDomain, trustPem: trust.rootPem, logLevel, failback };
+        if (trust !== undefined) {
+          const zone = (await kube.get(NODES, this.#node))?.metadata.labels?.[ZONE_LABEL] ?? "";
+          return { mesh, control, trustDomain: trust.trustDomain, trustPem: trust.rootPem, zone, logLevel, failback };
+        }
       } catch (error) {
         log.warn("node.trust", { error: errorText(error), attempt });
       }

@@ -166,6 +166,7 @@ export class PodRunner {
       ...["--cluster", cluster, "--namespace", namespace, "--service-account", serviceAccount, "--pod", name],
       ...["--address", this.#podIp, "--control", settings.control, "--trust-domain", settings.trustDomain],
       ...["--trust-roots", trustFile, "--token-file", tokenFile],
+      ...(settings.zone === "" ? [] : ["--zone", settings.zone]),
     ];
     const env: Record<string, string> = { PATH: process.env["PATH"] ?? "" };
     if (settings.logLevel !== undefined) env["MESH_LOG_LEVEL"] = settings.logLevel;

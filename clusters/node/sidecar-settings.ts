@@ -8,6 +8,8 @@ export interface SidecarSettings {
   readonly control: string;
   readonly trustDomain: string;
   readonly trustPem: string;
+  /** Label topology.kubernetes.io/zone of the node; "" where it has none. */
+  readonly zone: string;
   readonly logLevel: string | undefined;
   /** As `mesh proxy --failback`. */
   readonly failback: string | undefined;
