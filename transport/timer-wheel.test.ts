@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ManualClock } from "../core/clock.ts";
+import { type Clock, ManualClock } from "../core/clock.ts";
 import { silentLog } from "../core/log.ts";
 import { TimerWheel, WheelTimer } from "./timer-wheel.ts";
 
@@ -56,6 +56,31 @@ describe("TimerWheel", () => {
     wheel.arm(one, 50);
     await clock.advance(100);
     assert.equal(ran.length, 1);
+  });
+
+  it("asks the clock only for slots that have something in them", async () => {
+    const { clock, ran, timer } = setUp();
+    let asked = 0;
+    const counting: Clock = {
+      nowMs: () => clock.nowMs(),
+      wallMs: () => clock.wallMs(),
+      after(afterMs, run) {
+        asked++;
+        return clock.after(afterMs, run);
+      },
+    };
+    const wheel = new TimerWheel(counting, silentLog, 10);
+    wheel.arm(timer("far"), 20_000);
+    wheel.arm(timer("near"), 300);
+    for (let i = 0; i < 50; i++) {
+      wheel.arm(timer("further"), 20_000);
+      await clock.advance(10);
+    }
+    assert.deepEqual(ran, [{ name: "near", atMs: 300 }]);
+    assert.ok(asked <= 4, `${asked} times`);
+    await clock.advance(21_000);
+    assert.equal(ran.length, 52);
+    assert.equal(wheel.held, 0);
   });
 
   it("drop() takes a timer out at once, which may be armed again", async () => {

@@ -35,7 +35,7 @@ export class WheelTimer extends Deadline {
 }
 
 /**
- * Deadlines of many connections on one coarse timer, which runs only while something is in the wheel. Arming
+ * Deadlines of many connections on one coarse timer, which is set for the next slot that has something in it. Arming
  * again for later and disarming only write a field: the timer is moved or dropped when its slot comes by.
  * A deadline runs between 0 and 2 granules late, never early.
  */
@@ -49,6 +49,13 @@ export class TimerWheel {
   #tick = 0;
   #held = 0;
   #stop: (() => void) | undefined = undefined;
+  /** What `#stop` would call off. */
+  #wakeTick = 0;
+  readonly #wake = () => {
+    this.#stop = undefined;
+    this.#advance(this.#tickAt(this.#clock.nowMs()));
+    this.#wakeNext();
+  };
 
   constructor(clock: Clock, log: Log, granuleMs = 20) {
     this.#clock = clock;
@@ -73,7 +80,7 @@ export class TimerWheel {
       this.#unlink(timer);
     }
     this.#link(timer);
-    this.#start();
+    this.#wakeAt(timer.heldTick);
   }
 
   /** For a timer that is armed again soon: it stays in the wheel, and is kept alive by it, until its slot comes by. */
@@ -114,12 +121,26 @@ export class TimerWheel {
     this.#held--;
   }
 
-  #start(): void {
-    this.#stop ??= this.#clock.after(this.#granuleMs, () => {
-      this.#stop = undefined;
-      this.#advance(this.#tickAt(this.#clock.nowMs()));
-      if (this.#held > 0) this.#start();
-    });
+  /** Has the wheel looked at when `tick` comes, or sooner. */
+  #wakeAt(tick: number): void {
+    if (this.#stop !== undefined) {
+      if (this.#wakeTick <= tick) return;
+      this.#stop();
+    }
+    this.#wakeTick = tick;
+    const elapsedMs = this.#clock.nowMs() - this.#originMs;
+    this.#stop = this.#clock.after(Math.max(1, tick * this.#granuleMs - elapsedMs), this.#wake);
+  }
+
+  /** Slots between are empty: nothing is to be done for them. */
+  #wakeNext(): void {
+    if (this.#held === 0) return;
+    const from = this.#tick + 1;
+    for (let tick = from; tick < from + SLOTS; tick++) {
+      if (this.#slots[tick % SLOTS] === undefined) continue;
+      this.#wakeAt(tick);
+      return;
+    }
   }
 
   #advance(until: number): void {

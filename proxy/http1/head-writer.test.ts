@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { AUTHORITY_AT, authorityEnd, parseAuthority } from "./authority.ts";
 import { createHead, parseRequestHead, parseResponseHead } from "./head.ts";
-import { type RequestRewrite, writeRequestHead, writeResponseHead } from "./head-writer.ts";
+import { goesAsItCame, type RequestRewrite, writeRequestHead, writeResponseHead } from "./head-writer.ts";
 
 const lines = (...all: string[]) => `${all.join("\r\n")}\r\n\r\n`;
 
@@ -81,6 +81,40 @@ describe("writeResponseHead()", () => {
       written(true, "close"),
       lines("HTTP/1.1 200 Fine", "X-Causeway-Error: X", "A: b", "connection: close"),
     );
+  });
+});
+
+describe("goesAsItCame()", () => {
+  const NO_LINES = Buffer.alloc(0);
+  const heads = {
+    plain: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\n\r\n",
+    old: "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n",
+    hop: "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-A\r\nX-A: 1\r\nContent-Length: 2\r\n\r\n",
+    ours: "HTTP/1.1 200 OK\r\nX-Causeway-Error: PROXY_RESET\r\nContent-Length: 0\r\n\r\n",
+    upgrade: "HTTP/1.1 426 Upgrade Required\r\nUpgrade: a/1\r\nContent-Length: 0\r\n\r\n",
+  };
+
+  it("is true only where writeResponseHead() would write the same bytes", () => {
+    for (const [name, text] of Object.entries(heads)) {
+      const b = Buffer.from(text, "latin1");
+      const head = createHead();
+      assert.equal(parseResponseHead(head, b, 0, b.length), b.length, name);
+      for (const how of ["keep", "close", "keep10", "upgrade"] as const) {
+        for (const trusted of [false, true]) {
+          for (const lines of [NO_LINES, Buffer.from("x-b: 2\r\n")]) {
+            const out = Buffer.alloc(1_024);
+            const written = out.toString("latin1", 0, writeResponseHead(head, b, out, 0, how, trusted, lines));
+            const said = goesAsItCame(head, how, trusted, lines);
+            if (said) assert.equal(written, text, `${name} ${how} ${trusted}`);
+            else assert.ok(written !== text || how !== "keep" || name === "upgrade", `${name} ${how} ${trusted}`);
+          }
+        }
+      }
+    }
+    const b = Buffer.from(heads.plain, "latin1");
+    const head = createHead();
+    parseResponseHead(head, b, 0, b.length);
+    assert.equal(goesAsItCame(head, "keep", false, NO_LINES), true);
   });
 });
 

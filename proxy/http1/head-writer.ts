@@ -100,6 +100,12 @@ export function writeRequestHead(head: Head, b: Uint8Array, out: Buffer, from: n
 /** What the answer says about the connection that it goes out on. */
 export type Persistence = "keep" | "close" | "keep10" | "upgrade";
 
+/** Whether a response's head is to go on byte for byte as it came; parameters as of `writeResponseHead`. */
+export function goesAsItCame(head: Head, persistence: Persistence, ours: boolean, lines: Buffer): boolean {
+  const dropped = ours ? DROPPED & ~(1 << OURS) : DROPPED;
+  return persistence === "keep" && (head.present & dropped) === 0 && head.minor === 1 && lines.length === 0;
+}
+
 /**
  * Writes the response on to the client; returns the index after its head. `ours` lets x-causeway-* fields through:
  * only where the sender is a proxy of the mesh. `lines`: whole field lines to be

@@ -4,7 +4,7 @@ import type { ByteStream } from "../../transport/byte-stream.ts";
 import type { ClientConnection, Exchange, Framing, TryFailure } from "./client-connection.ts";
 import type { Engine, Refusal, RequestHandler, ServedRequest } from "./engine.ts";
 import { DELETE, GET, HEAD, type Head, MALFORMED, OPTIONS, PUT, TRACE } from "./head.ts";
-import { type Persistence, writeResponseHead } from "./head-writer.ts";
+import { goesAsItCame, type Persistence, writeResponseHead } from "./head-writer.ts";
 import { HeldRequest } from "./held-request.ts";
 import { MALFORMED_CHUNKS, refusalText } from "./refusal.ts";
 import { RequestBody } from "./request-body.ts";
@@ -256,21 +256,36 @@ export class ServedExchange<S> implements Exchange, ServedRequest<S> {
     // An answer that overtakes its request leaves bytes of the request behind: no other can follow.
     if (framing === "close" || !this.#body.done || this.#engine.draining) this.#client.closing = true;
     const how: Persistence = this.#client.closing ? "close" : this.minor === 0 ? "keep10" : "keep";
-    const { transport } = this.#engine;
-    const { scratch } = transport;
     const lines = this.#handler.amend(this, head, b);
-    let o = writeResponseHead(head, b, scratch, 0, how, this.#handler.trusted(this), lines);
+    const ours = this.#handler.trusted(this);
     this.replayable = false;
     this.#held.release();
+    const flowing = goesAsItCame(head, how, ours, lines)
+      ? this.#client.say(b, head.start, bodyEnd)
+      : this.#sayHead(head, b, headEnd, bodyEnd, how, ours, lines);
+    if (bodyEnd > headEnd) this.#handler.bytes(this, false, bodyEnd - headEnd);
+    if (!flowing && !done) this.#holdAnswer();
+  }
+
+  #sayHead(
+    head: Head,
+    b: Buffer,
+    headEnd: number,
+    bodyEnd: number,
+    how: Persistence,
+    ours: boolean,
+    lines: Buffer,
+  ): boolean {
+    const { transport } = this.#engine;
+    const { scratch } = transport;
+    let o = writeResponseHead(head, b, scratch, 0, how, ours, lines);
     const together = o + bodyEnd - headEnd <= scratch.length;
     if (together && bodyEnd > headEnd) {
       scratch.set(transport.viewOf(b, headEnd, bodyEnd), o);
       o += bodyEnd - headEnd;
     }
-    let flowing = this.#client.say(scratch, 0, o);
-    if (!together) flowing = this.#client.say(b, headEnd, bodyEnd) && flowing;
-    if (bodyEnd > headEnd) this.#handler.bytes(this, false, bodyEnd - headEnd);
-    if (!flowing && !done) this.#holdAnswer();
+    const flowing = this.#client.say(scratch, 0, o);
+    return together ? flowing : this.#client.say(b, headEnd, bodyEnd) && flowing;
   }
 
   onBody(b: Buffer, start: number, end: number): void {
