@@ -175,6 +175,7 @@ export class WorkloadProxy {
       mux: options.multiplex === false ? undefined : deps.mux,
       subscribe: (authority) => this.#discovery?.subscribe(authority),
       unsubscribe: (authority) => this.#discovery?.unsubscribe(authority),
+      connected: () => this.#discovery?.connected ?? false,
       lookupMs: this.#limits.lookupMs,
       maxAuthorities: this.#limits.maxAuthorities,
     });

@@ -4,6 +4,7 @@ import { seededRandom } from "../../core/random.ts";
 import { PLAIN_SERVICE, type ServiceSpec } from "../balance/service.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { admit, admits, fail } from "../resilience/breaker.ts";
+import { deposit, withdraw } from "../resilience/retry-budget.ts";
 import { ServiceTable } from "./service-table.ts";
 
 const NOT_FOUND: ServiceSpec = {
@@ -20,7 +21,9 @@ describe("ServiceTable", () => {
   let clock: ManualClock;
   let asked: string[];
   let table: ServiceTable;
+  let connected: boolean;
   beforeEach(() => {
+    connected = true;
     clock = new ManualClock();
     asked = [];
     table = new ServiceTable({
@@ -31,6 +34,7 @@ describe("ServiceTable", () => {
       metrics: new Metrics(),
       subscribe: (authority) => asked.push(`+${authority}`),
       unsubscribe: (authority) => asked.push(`-${authority}`),
+      connected: () => connected,
       lookupMs: 3_000,
       maxAuthorities: 2,
     });
@@ -81,6 +85,47 @@ describe("ServiceTable", () => {
     await clock.advance(1);
     table.sweep();
     assert.deepEqual(asked, ["+a:80", "-a:80"]);
+  });
+
+  it("loses nothing in ten minutes without control, of what is used and of what is not, and forgets after that", async () => {
+    const groupOf = (cluster: string, proxyPort: number) => ({
+      cluster,
+      trustDomain: cluster === "" ? "west.mesh" : "east.mesh",
+      endpoints: [
+        {
+          ...{ id: `e${cluster}`, address: "127.0.0.1", port: 80, proxyPort, zone: "", ready: true },
+          ...{ identity: "spiffe://west.mesh/ns/shop/sa/web", routeName: cluster === "" ? "" : "abc.east.mesh" },
+        },
+      ],
+      gateways: cluster === "" ? [] : [{ host: "10.0.0.9", port: 4143 }],
+    });
+    const spec: ServiceSpec = {
+      ...{ ...NOT_FOUND, kind: "service", federated: true },
+      groups: [groupOf("", 4143), groupOf("east", 0)],
+    };
+    for (const authority of ["web.shop:80", "idle.shop:80"]) {
+      table.lookup(authority);
+      table.apply(authority, spec);
+    }
+    table.applyLinks(new Map([["east", { health: "alive", ramp: 1 }]]));
+    const service = table.lookup("web.shop:80")?.service;
+    const used = () => service?.choose([], false)?.spec.id;
+    const other = () => service?.choose(service.groups[0]?.endpoints ?? [], true)?.spec.id;
+    connected = false;
+    for (let seconds = 0; seconds < 600; seconds += 5) {
+      await clock.advance(5_000);
+      table.sweep();
+      assert.deepEqual([table.lookup("web.shop:80")?.service, used(), other()], [service, "e", "eeast"]);
+      if (service !== undefined) {
+        deposit(service.budget, clock.nowMs());
+        assert.ok(withdraw(service.budget, clock.nowMs()));
+      }
+    }
+    assert.deepEqual([table.links.get("east")?.health, [...table.gateways].length], ["alive", 1]);
+    assert.deepEqual(asked, ["+web.shop:80", "+idle.shop:80"]);
+    connected = true;
+    table.sweep();
+    assert.deepEqual(asked, ["+web.shop:80", "+idle.shop:80", "-idle.shop:80"]);
   });
 
   it("has the gateways of a link that came back tried at once", () => {

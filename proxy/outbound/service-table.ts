@@ -26,6 +26,8 @@ export interface ServiceTableOptions {
   /** Asks control for an authority, or no longer. */
   readonly subscribe: (authority: string) => void;
   readonly unsubscribe: (authority: string) => void;
+  /** Whether control answers: while it does not, no name is forgotten, as nobody could say it again; absent: it does. */
+  readonly connected?: () => boolean;
   /** How long capacity that comes back takes to have all of its share again; absent: 10 s. */
   readonly failbackMs?: number | undefined;
   /** How long the first request for a name waits for control. */
@@ -211,12 +213,14 @@ export class ServiceTable {
     return this.#entries.keys();
   }
 
-  /** Forgets authorities that nobody asked for in 5 minutes, closes what idles. */
+  /** Forgets authorities that nobody asked for in 5 minutes while control is there, closes what idles. */
   sweep(): void {
     const nowMs = this.#options.clock.nowMs();
     this.#useBackends();
+    const mayForget = this.#options.connected?.() ?? true;
     for (const entry of [...this.#entries.values()]) {
-      if (entry.waiters.size === 0 && nowMs - entry.lastUsedMs >= IDLE_MS && !busy(entry)) this.#forget(entry);
+      if (mayForget && entry.waiters.size === 0 && nowMs - entry.lastUsedMs >= IDLE_MS && !busy(entry))
+        this.#forget(entry);
       else {
         for (const { pool, http2 } of endpointsOf(entry)) {
           pool.sweep();
