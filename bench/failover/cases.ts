@@ -124,6 +124,10 @@ function localPods(): Pick<FailoverCase, "prepare" | "aim" | "inject" | "heal"> 
       prefixes = pods.items.map(({ metadata }) => `pod-${metadata.uid}-`);
     },
     ...signalled("SIGKILL", undefined, find),
+    // New ones: containers that end again and again are started later each time.
+    async heal(mesh) {
+      await mesh.kubectl(LOCAL, "-n", "shop", "delete", "pods", "-l", "app=web", "--wait=false");
+    },
   };
 }
 
