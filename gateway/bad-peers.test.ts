@@ -328,6 +328,6 @@ describe("a gateway with a peer that misbehaves", function () {
     await east.kube.delete(LINKS, "north");
     await eventually(async () => (await east.kube.get<Link>(LINKS, "north")) === undefined);
     assert.deepEqual(await held(), []);
-    assert.ok(!(east.gateway?.metricsText() ?? "").includes('link="north"'));
+    await eventually(() => !(east.gateway?.metricsText() ?? "").includes('link="north"'));
   });
 });
