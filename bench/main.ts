@@ -8,6 +8,8 @@ import { failoverCases } from "./failover/cases.ts";
 import { canDropPackets } from "./failover/packet-drop.ts";
 import { type CaseResult, failoverTable, mergeCases, summarise } from "./failover/results.ts";
 import { measureFailover } from "./failover/run.ts";
+import { federationTable, headline } from "./federation/results.ts";
+import { federationParts, measureFederation } from "./federation/run.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
 import { type Host, OURS, type Report, ratiosOf, tableOf } from "./report.ts";
 import { HTTP1, HTTP1_MTLS } from "./suites/http1.ts";
@@ -17,6 +19,7 @@ import { runSuite, type Suite } from "./suites/run-suite.ts";
 
 const SUITES: readonly Suite[] = [HTTP1, HTTP1_MTLS, HTTP2, RELAY];
 const FAILOVER = "failover";
+const FEDERATION = "federation";
 const RESULTS = new URL("results/", import.meta.url);
 const BUSY = 0.5;
 
@@ -72,8 +75,9 @@ function readOr(file: URL): string {
 }
 
 async function run(argv: readonly string[]): Promise<number> {
-  const options = parseOptions(argv, [...SUITES.map(({ name }) => name), FAILOVER]);
+  const options = parseOptions(argv, [...SUITES.map(({ name }) => name), FAILOVER, FEDERATION]);
   if (options.suite === FAILOVER) return await runFailover(options);
+  if (options.suite === FEDERATION) return await runFederation(options);
   const suite = SUITES.find(({ name }) => name === options.suite);
   if (suite === undefined) return 2;
   const host = describeHost();
@@ -115,6 +119,20 @@ async function runFailover({ only = "", rounds, save: saves, more, json }: Bench
 function savedCases(suite: string, date: string): readonly CaseResult[] {
   const text = readOr(new URL(resultName({ suite, date }), RESULTS));
   return text === "" ? [] : (JSON.parse(text) as { cases: readonly CaseResult[] }).cases;
+}
+
+async function runFederation(options: BenchOptions): Promise<number> {
+  const host = describeHost();
+  const date = new Date().toISOString();
+  const { services, peers, rounds, profile } = options;
+  const folder = profile === undefined ? {} : { profile: resolve(profile) };
+  const wanted = { parts: federationParts(options.only), services, peers, changes: rounds, ...folder };
+  const result = await measureFederation(wanted, (line) => console.error(line));
+  const table = federationTable(result);
+  const report = { suite: FEDERATION, date, host, ...headline(result), ...result };
+  if (options.save) console.error(`saved: ${save(report, `${rounds} changes of an endpoint`, table)}`);
+  console.log(options.json ? JSON.stringify(report) : table);
+  return 0;
 }
 
 process.setMaxListeners(0);

@@ -10,6 +10,8 @@ import { listenGrpc } from "../identity/grpc-server.ts";
 import { startSvidSource } from "../identity/svid-source.ts";
 import { TrustStore } from "../identity/trust-store.ts";
 import type { KubeClient } from "../kube/client.ts";
+import type { DiscoveryDefinition } from "../protos/gen/causeway/discovery/v1/Discovery.ts";
+import type { WatchResponse } from "../protos/gen/causeway/discovery/v1/WatchResponse.ts";
 import { loadDiscovery } from "../protos/load.ts";
 import { RegistryView } from "../registry/registry-view.ts";
 import { RegistryWriter } from "../registry/registry-writer.ts";
@@ -91,7 +93,7 @@ export async function startControl(options: ControlOptions, signal: AbortSignal)
         clock,
         log,
       });
-      server.addService(loadDiscovery().Discovery.service, {
+      server.addService(encodedOnce(loadDiscovery().Discovery.service), {
         Watch: (call: WatchCall) => discovery.serve(call, peerOf(call)),
       });
     },
@@ -142,4 +144,16 @@ function followPeerBundles(view: RegistryView, trust: TrustStore, own: TrustDoma
   for (const trustDomain of trust.bundles.keys()) {
     if (trustDomain !== own && !wanted.has(trustDomain)) trust.delete(trustDomain);
   }
+}
+
+/** A message that goes to many proxies is one object, and is encoded once for all of them. */
+function encodedOnce(service: DiscoveryDefinition): DiscoveryDefinition {
+  const { Watch } = service;
+  const encoded = new WeakMap<object, Buffer>();
+  const responseSerialize = (message: WatchResponse): Buffer => {
+    const bytes = encoded.get(message) ?? Watch.responseSerialize(message);
+    encoded.set(message, bytes);
+    return bytes;
+  };
+  return { ...service, Watch: { ...Watch, responseSerialize } };
 }

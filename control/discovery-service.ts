@@ -152,7 +152,7 @@ export class DiscoveryService {
     if (hello === undefined) return false;
     const address = canonicalAddress(hello.address) ?? hello.address;
     if (clusters.size > 0 || addresses.has(address)) return true;
-    return services.size > 0 && this.#catalog.servicesAt(address).some((key) => services.has(key));
+    return services.size > 0 && this.#catalog.isServedAt(address, services);
   }
 
   #sendInbound(session: DiscoverySession): void {

@@ -188,6 +188,14 @@ export class RegistryCatalog implements Catalog {
     return [...(this.#byAddress.get(canonicalAddress(address) ?? address) ?? [])].sort();
   }
 
+  /** Whether one of `services` is served at `address`. */
+  isServedAt(address: string, services: ReadonlySet<string>): boolean {
+    const keys = this.#byAddress.get(canonicalAddress(address) ?? address);
+    if (keys === undefined) return false;
+    for (const service of services) if (keys.has(service as ServiceKey)) return true;
+    return false;
+  }
+
   serviceByClusterIp(address: string): ServiceKey | undefined {
     return this.#byClusterIp.get(address);
   }

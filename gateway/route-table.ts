@@ -80,9 +80,10 @@ export class LiveRoutes implements RouteTable {
     const before = this.#peers;
     this.#peers = peers;
     const removed = new Set<string>();
-    for (const group of [...this.#names.keys()]) {
-      const peer = group.slice(0, group.indexOf(" "));
-      if (!(peers.get(peer)?.offered ?? false)) this.#replace(group, new Map(), removed);
+    const offered = (name: string) => peers.get(name)?.offered ?? false;
+    const gone = [...before].some(([name, peer]) => peer.offered && !offered(name));
+    for (const group of gone ? [...this.#names.keys()] : []) {
+      if (!offered(group.slice(0, group.indexOf(" ")))) this.#replace(group, new Map(), removed);
     }
     for (const [name, peer] of peers) {
       if (samePeer(before.get(name), peer)) continue;

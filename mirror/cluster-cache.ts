@@ -24,6 +24,34 @@ import {
   type ServiceExportObject,
   type ServiceImportObject,
 } from "../kube/resources.ts";
+import { derivedFor, originOf } from "./ownership.ts";
+
+/** Those of a kind that are ours, kept apart: to look through all Services for them at each change takes long where there are many. */
+class OwnObjects<T extends KubeObject> {
+  readonly #mirrors = new Map<string, T>();
+  readonly #derived = new Map<string, T>();
+
+  constructor(informer: Informer<T>) {
+    informer.onEvent(({ type, object }) => {
+      const there = type !== "delete";
+      note(this.#mirrors, object, there && originOf(object) !== undefined);
+      note(this.#derived, object, there && derivedFor(object) !== undefined);
+    });
+  }
+
+  mirrors(): readonly T[] {
+    return [...this.#mirrors.values()];
+  }
+
+  derived(): readonly T[] {
+    return [...this.#derived.values()];
+  }
+}
+
+function note<T extends KubeObject>(objects: Map<string, T>, object: T, there: boolean): void {
+  if (there) objects.set(objectKey(object), object);
+  else objects.delete(objectKey(object));
+}
 
 /** Label that ties an EndpointSlice to its Service. */
 export const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
@@ -41,6 +69,8 @@ export class ClusterCache {
   readonly httpRoutes: Informer<HttpRoute>;
   readonly grpcRoutes: Informer<GrpcRoute>;
   readonly grants: Informer<ReferenceGrant>;
+  readonly #ownServices: OwnObjects<KubeService>;
+  readonly #ownSlices: OwnObjects<EndpointSlice>;
   readonly #slicesOf = new Map<ServiceKey, Map<string, EndpointSlice>>();
   readonly #serviceOfSlice = new Map<string, ServiceKey>();
   readonly #servicesOfPod = new Map<string, Set<ServiceKey>>();
@@ -59,6 +89,8 @@ export class ClusterCache {
     this.httpRoutes = kube.informer<HttpRoute>(HTTP_ROUTES, { optional: true });
     this.grpcRoutes = kube.informer<GrpcRoute>(GRPC_ROUTES, { optional: true });
     this.grants = kube.informer<ReferenceGrant>(REFERENCE_GRANTS, { optional: true });
+    this.#ownServices = new OwnObjects(this.services);
+    this.#ownSlices = new OwnObjects(this.slices);
     this.slices.onEvent(({ type, object }) => this.#onSlice(object, type === "delete"));
     this.services.onEvent(({ object }) => this.#onNamed(object));
     this.exports.onEvent(({ object }) => this.#onNamed(object));
@@ -104,6 +136,24 @@ export class ClusterCache {
 
   get synced(): boolean {
     return this.missing().length === 0;
+  }
+
+  /** Services with the labels of a mirror. */
+  mirrors(): readonly KubeService[] {
+    return this.#ownServices.mirrors();
+  }
+
+  mirrorSlices(): readonly EndpointSlice[] {
+    return this.#ownSlices.mirrors();
+  }
+
+  /** Services of ours that are derived from a ServiceImport. */
+  derived(): readonly KubeService[] {
+    return this.#ownServices.derived();
+  }
+
+  derivedSlices(): readonly EndpointSlice[] {
+    return this.#ownSlices.derived();
   }
 
   slicesOf(key: ServiceKey): readonly EndpointSlice[] {

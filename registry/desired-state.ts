@@ -4,13 +4,13 @@ import { type Entry, type Mutation, mutationBytes, STORE_LIMITS } from "./store.
 /** What a writer wants stored, and which keys may not be so yet. Knows no store. */
 export class DesiredState {
   readonly #values = new Map<string, string>();
-  readonly #owned = new Set<string>();
+  readonly #owned = new PrefixSet();
   readonly #dirty = new Set<string>();
   /** Owned prefixes whose stored content has not been compared yet. */
-  readonly #unread = new Set<string>();
+  readonly #unread = new PrefixSet();
 
   get unread(): readonly string[] {
-    return [...this.#unread];
+    return [...this.#unread.values()];
   }
 
   /** @throws MeshError LIMIT_EXCEEDED for what no store takes */
@@ -44,7 +44,7 @@ export class DesiredState {
 
   /** Forgets what is stored: everything is to be compared or written again. */
   distrust(): void {
-    for (const prefix of this.#owned) this.#unread.add(prefix);
+    for (const prefix of this.#owned.values()) this.#unread.add(prefix);
     for (const key of this.#values.keys()) if (!this.#isOwned(key)) this.#dirty.add(key);
     for (const key of this.#dirty) if (this.#isOwned(key)) this.#dirty.delete(key);
   }
@@ -95,12 +95,41 @@ export class DesiredState {
 
   /** What an owned prefix holds is compared as a whole: no need to remember its keys while that is due. */
   #mark(key: string): void {
-    for (const prefix of this.#unread) if (key.startsWith(prefix)) return;
-    this.#dirty.add(key);
+    if (!this.#unread.covers(key)) this.#dirty.add(key);
   }
 
   #isOwned(key: string): boolean {
-    for (const prefix of this.#owned) if (key.startsWith(prefix)) return true;
+    return this.#owned.covers(key);
+  }
+}
+
+/** Prefixes, looked up by their few lengths: a gateway of 256 links owns a thousand, and asks of every key. */
+class PrefixSet {
+  readonly #byLength = new Map<number, Set<string>>();
+
+  has(prefix: string): boolean {
+    return this.#byLength.get(prefix.length)?.has(prefix) ?? false;
+  }
+
+  add(prefix: string): void {
+    const known = this.#byLength.get(prefix.length);
+    if (known === undefined) this.#byLength.set(prefix.length, new Set([prefix]));
+    else known.add(prefix);
+  }
+
+  delete(prefix: string): void {
+    const known = this.#byLength.get(prefix.length);
+    known?.delete(prefix);
+    if (known?.size === 0) this.#byLength.delete(prefix.length);
+  }
+
+  *values(): Iterable<string> {
+    for (const prefixes of this.#byLength.values()) yield* prefixes;
+  }
+
+  /** Whether `key` begins with one of them. */
+  covers(key: string): boolean {
+    for (const [length, prefixes] of this.#byLength) if (prefixes.has(key.slice(0, length))) return true;
     return false;
   }
 }

@@ -7,7 +7,7 @@ import type { Informer } from "../../kube/client.ts";
 import { type Link, SECRETS, type Secret } from "../../kube/resources.ts";
 import type { RoutePeer } from "../route-table.ts";
 import { readJoinTokenRecord } from "./join-token.ts";
-import { readLinks, routePeers } from "./link-peers.ts";
+import { type KnownRecords, readLinks, routePeers } from "./link-peers.ts";
 import type { LinkRecord } from "./link-record.ts";
 import { LinkSeat, type LinkSeatDeps } from "./link-seat.ts";
 import type { SyncPipe } from "./sync-pipe.ts";
@@ -32,6 +32,7 @@ export class LinkController {
   readonly #signal: AbortSignal;
   readonly #log: Log;
   readonly #seats = new Map<string, LinkSeat>();
+  readonly #records: KnownRecords = new WeakMap();
   readonly #closing = new Set<Promise<void>>();
   readonly #stops: (() => void)[];
   #due = false;
@@ -90,7 +91,7 @@ export class LinkController {
   #reconcile(): void {
     if (this.#closed) return;
     const { own } = this.#deps;
-    const records = readLinks(this.#deps, own.trustDomain, this.#log);
+    const records = readLinks(this.#deps, own.trustDomain, this.#log, this.#records);
     this.#believe(records);
     this.#deps.onPeers(routePeers(records, own.cluster));
     this.#seatAll(records);

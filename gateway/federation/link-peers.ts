@@ -7,16 +7,20 @@ import type { Link, Secret } from "../../kube/resources.ts";
 import type { RoutePeer } from "../route-table.ts";
 import { type LinkRecord, readLinkRecord } from "./link-record.ts";
 
+/** What Secrets hold, by the Secret as it was read: each change of one Link reads all of them again. */
+export type KnownRecords = WeakMap<Secret, LinkRecord>;
+
 /** All Links with what their Secrets hold; nothing, and a line in the log, of one that cannot be used. */
 export function readLinks(
   { links, secrets }: { readonly links: Informer<Link>; readonly secrets: Informer<Secret> },
   own: TrustDomain,
   log: Log,
+  known: KnownRecords = new WeakMap(),
 ): Map<Link, LinkRecord> {
   const records = new Map<Link, LinkRecord>();
   for (const link of links.list()) {
     try {
-      records.set(link, readLink(link, secrets.get(link.spec.secretName, SYSTEM_NAMESPACE), own));
+      records.set(link, readLink(link, secrets.get(link.spec.secretName, SYSTEM_NAMESPACE), own, known));
     } catch (error) {
       log.error("link unreadable", { link: link.metadata.name, reason: errorText(error) });
       records.set(link, {});
@@ -25,9 +29,10 @@ export function readLinks(
   return records;
 }
 
-function readLink({ spec }: Link, secret: Secret | undefined, own: TrustDomain): LinkRecord {
+function readLink({ spec }: Link, secret: Secret | undefined, own: TrustDomain, known: KnownRecords): LinkRecord {
   parseTrustDomain(spec.trustDomain);
-  const record = readLinkRecord(secret);
+  const record = (secret && known.get(secret)) ?? readLinkRecord(secret);
+  if (secret !== undefined) known.set(secret, record);
   const trustDomain = record.joined?.bundle.trustDomain;
   if (trustDomain === undefined) return record;
   // A Secret changed by hand must not let one cluster speak for another.

@@ -54,6 +54,8 @@ export class LinkSeat {
 
   /** How the Link and its Secret are now. */
   update(link: Link, record: LinkRecord): void {
+    // With hundreds of links most are as they were at each change of one, and a runner that is woken looks at its status.
+    if (link === this.#link && record === this.#record) return;
     this.#link = link;
     this.#record = record;
     this.#term.runner?.update(link, record);

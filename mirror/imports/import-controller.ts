@@ -4,14 +4,14 @@ import type { Log } from "../../core/log.ts";
 import type { Random } from "../../core/random.ts";
 import { type LocalService, type ServiceKey, serviceKey } from "../../core/service.ts";
 import type { KubeClient, KubeObject } from "../../kube/client.ts";
-import { type KubeService, SERVICE_EXPORTS, type ServiceExportObject } from "../../kube/resources.ts";
+import { SERVICE_EXPORTS, type ServiceExportObject } from "../../kube/resources.ts";
 import { LOCAL_SERVICES, PEER_SERVICES } from "../../registry/state.ts";
 import type { ClusterCache } from "../cluster-cache.ts";
 import { Coalescer } from "../coalescer.ts";
 import { withConditions } from "../conditions.ts";
 import { exportConditions } from "../exports/export-status.ts";
 import { isRefusedExport, RefusalEvents } from "../exports/refusal-events.ts";
-import { derivedFor, originOf } from "../ownership.ts";
+import { originOf } from "../ownership.ts";
 import type { StateReader, StateWriter } from "../state-port.ts";
 import { StepApplier } from "../step-applier.ts";
 import { type Step, stepKey } from "../steps.ts";
@@ -84,25 +84,19 @@ export class ImportController {
       return;
     }
     const peers = this.#peers.read(cache.links.list());
-    const ours = cache.services.list().filter((service) => service.metadata.labels !== undefined);
     const plan = planMirrors({
       peers,
       hasNamespace: (namespace) => cache.hasNamespace(namespace),
       service: (namespace, name) => cache.services.get(name, namespace),
-      mirrors: ours.filter((service) => originOf(service) !== undefined),
-      slices: cache.slices.list().filter((slice) => originOf(slice) !== undefined),
+      mirrors: cache.mirrors(),
+      slices: cache.mirrorSlices(),
     });
-    const steps = [
-      ...plan.steps,
-      ...this.#importSteps(peers, ours),
-      ...this.#exportSteps(peers),
-      ...this.#linkSteps(plan),
-    ];
+    const steps = [...plan.steps, ...this.#importSteps(peers), ...this.#exportSteps(peers), ...this.#linkSteps(plan)];
     this.#applier.plan(steps);
     this.#tellRefusals();
   }
 
-  #importSteps(peers: readonly Peer[], ours: readonly KubeService[]): Step[] {
+  #importSteps(peers: readonly Peer[]): Step[] {
     const { cluster, cache, local, clock } = this.#deps;
     return planImports({
       cluster,
@@ -112,8 +106,8 @@ export class ImportController {
       service: (namespace, name) => cache.services.get(name, namespace),
       slicesOf: (key) => cache.slicesOf(key),
       imports: cache.imports.list(),
-      derived: ours.filter((service) => derivedFor(service) !== undefined),
-      derivedSlices: cache.slices.list().filter((slice) => derivedFor(slice) !== undefined),
+      derived: cache.derived(),
+      derivedSlices: cache.derivedSlices(),
       nowMs: () => clock.wallMs(),
     });
   }
@@ -176,6 +170,8 @@ export class ImportController {
   #tellRefusals(): void {
     const { cache } = this.#deps;
     for (const service of cache.services.list()) {
+      // First what is cheap: this looks at every Service there is.
+      if (service.spec?.type !== "ExternalName") continue;
       const { name, namespace } = service.metadata;
       if (!isRefusedExport(service, cache.exports.get(name, namespace))) continue;
       const message = `Cannot export ${namespace}/${name}: it is an ExternalName. Export a Service that has endpoints.`;

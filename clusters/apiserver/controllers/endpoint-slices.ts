@@ -85,14 +85,28 @@ function groupsOf(service: ApiObject, pods: Iterable<ApiObject>): Map<string, Gr
 export function endpointSliceController({ store, operations }: ControllerContext): Controller {
   const slices = builtinKind(operations, SLICES);
 
+  // By Service: to look through all slices for each Service is quadratic, and drowned a server of ten thousand.
+  const byService = new Map<string, Set<string>>();
+  const index = ({ metadata }: ApiObject, there: boolean) => {
+    if (metadata.labels?.[MANAGED_BY] !== MANAGER) return;
+    const service = `${metadata.namespace ?? ""}/${metadata.labels[SERVICE_NAME] ?? ""}`;
+    const names = byService.get(service) ?? new Set();
+    if (there) names.add(metadata.name);
+    else names.delete(metadata.name);
+    if (names.size === 0) byService.delete(service);
+    else byService.set(service, names);
+  };
+  for (const slice of store.values(SLICES)) index(slice, true);
+  store.subscribe(({ type, resource, object, previous }) => {
+    if (resource !== SLICES) return;
+    if (previous !== undefined) index(previous, false);
+    if (type !== "DELETED") index(object, true);
+  });
   const ours = (namespace: string, service: string) =>
-    [...store.values(SLICES)].filter(
-      ({ metadata }) =>
-        metadata.namespace === namespace &&
-        metadata.deletionTimestamp === undefined &&
-        metadata.labels?.[SERVICE_NAME] === service &&
-        metadata.labels[MANAGED_BY] === MANAGER,
-    );
+    [...(byService.get(`${namespace}/${service}`) ?? [])].flatMap((name) => {
+      const slice = store.get(SLICES, namespace, name);
+      return slice === undefined || slice.metadata.deletionTimestamp !== undefined ? [] : [slice];
+    });
 
   const metadataOf = (service: ApiObject): JsonObject => {
     const headless = textAt(service, "spec", "clusterIP") === "None";
