@@ -32,7 +32,7 @@ export async function measureFirstSync(world: FederationWorld, services: number)
   let known = 0;
   let registryMs = 0;
   let activeMs: number | undefined;
-  const watching = watchAll(world, IMPORTER, ({ key, value, revision }) => {
+  const watching = watchChanges(world, IMPORTER, ({ key, value, revision }) => {
     const atMs = revisionMs(revision);
     if (key.startsWith(bundles)) joinedMs ??= atMs;
     else if (key.startsWith(endpoints) && value !== undefined && ++known === services) registryMs = atMs;
@@ -82,7 +82,7 @@ export async function measureRestarts(world: FederationWorld, services: number):
 async function linkAgain(world: FederationWorld): Promise<number> {
   let lost = false;
   let agreedMs = 0;
-  const watching = watchAll(world, IMPORTER, ({ key, value, revision }) => {
+  const watching = watchChanges(world, IMPORTER, ({ key, value, revision }) => {
     if (!key.startsWith(stateKey(PEER_LINKS, EXPORTER))) return;
     if (!isActive(key, value)) lost = true;
     else if (lost && agreedMs === 0) agreedMs = revisionMs(revision);
@@ -137,7 +137,7 @@ interface Watching {
 }
 
 /** Tells every change of a cluster's registry from now on. */
-function watchAll({ store }: FederationWorld, side: Side, listener: (change: Change) => void): Watching {
+export function watchChanges({ store }: FederationWorld, side: Side, listener: (change: Change) => void): Watching {
   const abort = new AbortController();
   const snapshot = store[side].read("peer/link/");
   const ended = snapshot

@@ -20,6 +20,8 @@ export interface SizeResult {
 export interface HealthResult {
   readonly proxies: number;
   readonly changes: number;
+  /** Changes that did not reach every stream before the next one did. */
+  readonly missed: number;
   readonly last: Spread;
 }
 
@@ -54,7 +56,7 @@ export function propagationOf(changes: readonly Change[]): NonNullable<SizeResul
 }
 
 /** What other programs look for, of the largest size. */
-export function headline({ sizes, peerSteps }: FederationResult): Record<string, number | null> {
+export function headline({ sizes, health, peerSteps }: FederationResult): Record<string, number | null> {
   const last = sizes.at(-1);
   const round = (value: number | undefined) => (value === undefined ? null : Math.round(value));
   const roles = (last?.usage ?? []).filter(({ role }) => role !== "API server");
@@ -65,6 +67,8 @@ export function headline({ sizes, peerSteps }: FederationResult): Record<string,
     firstSyncMs: round(last?.firstSync?.activeMs),
     restartMs: round(last?.restarts?.gateway),
     rssMb: roles.length === 0 ? null : Math.max(...roles.map(({ rssMb }) => rssMb)),
+    healthP99Ms: health?.last.p99 ?? null,
+    steadyCpuPercent: roles.length === 0 ? null : Math.max(...roles.map(({ cpuPercent }) => cpuPercent)),
     peers: peerSteps.at(-1)?.peers ?? null,
   };
 }
@@ -98,9 +102,10 @@ export function federationTable({ sizes, health, peerSteps }: FederationResult):
     lines.push(row([`${services} services`, ...[r.gateway, r.control, r.mirror, r.registry].map(Math.round)]), "");
   }
   if (health !== undefined) {
-    const { proxies, changes, last } = health;
+    const { proxies, changes, missed, last } = health;
+    const times = `p50 ${last.p50} ms, p99 ${last.p99} ms`;
     lines.push(
-      `A link's health at ${proxies} streams: p50 ${last.p50} ms, p99 ${last.p99} ms, ${changes} changes.`,
+      `A link's health at the last of ${proxies} streams: ${times}, ${changes} changes, ${missed} overtaken.`,
       "",
     );
   }

@@ -1,5 +1,8 @@
 import { mkdirSync } from "node:fs";
+import { FederationLoad } from "./federation-load.ts";
 import { exportsKnown, measureFirstSync, measureRestarts, unlink } from "./first-sync.ts";
+import { measureLinkHealth } from "./link-health.ts";
+import { measurePeers } from "./many-peers.ts";
 import { createServices } from "./many-services.ts";
 import { measurePropagation } from "./propagation.ts";
 import { type FederationResult, propagationOf, type SizeResult } from "./results.ts";
@@ -29,6 +32,8 @@ export interface FederationOptions {
 }
 
 const USAGE_MS = 5_000;
+/** Discovery streams. */
+const PROXIES = 1_000;
 const PROFILER = new URL("profile.mjs", import.meta.url).href;
 
 /** Measures one size after the other, each with a first sync of its own, on one pair of clusters. */
@@ -37,12 +42,13 @@ export async function measureFederation(
   say: (line: string) => void,
 ): Promise<FederationResult> {
   say("starting two clusters");
-  const { profile } = options;
+  const { profile, parts } = options;
   // No sync is spoilt by the flap damping of the restarts before it.
   const env = { MESH_LINK_HEALTH: "forgive=1s" };
   const flags = profile === undefined ? {} : { NODE_OPTIONS: `--import ${PROFILER}`, BENCH_PROFILE_FOLDER: profile };
   if (profile !== undefined) mkdirSync(profile, { recursive: true });
   const world = await startWorld({ ...env, ...flags });
+  const load = new FederationLoad();
   try {
     const sizes: SizeResult[] = [];
     let made = 0;
@@ -54,8 +60,12 @@ export async function measureFederation(
       await exportsKnown(world, services);
       sizes.push(await measureSize(world, services, options, say));
     }
-    return { sizes, peerSteps: [] };
+    const health = parts.has("health") ? await measureLinkHealth(world, load, PROXIES) : undefined;
+    if (health !== undefined) say(`health: ${JSON.stringify(health)}`);
+    const peerSteps = parts.has("peers") ? await measurePeers(world, load, options.peers, USAGE_MS, say) : [];
+    return { sizes, peerSteps, ...(health === undefined ? {} : { health }) };
   } finally {
+    await load.stop();
     await world.close();
   }
 }
