@@ -3,7 +3,7 @@ import type { Change } from "./propagation.ts";
 import type { RoleUsage } from "./role-usage.ts";
 
 /** Milliseconds, by nearest rank. */
-export interface Spread {
+interface Spread {
   readonly p50: number;
   readonly p99: number;
 }

@@ -8,7 +8,7 @@ import { type RouteKey, remoteEndpoint } from "../../gateway/federation/exported
 import type { InboxSink } from "../../gateway/federation/inbox.ts";
 import type { OutboxSource } from "../../gateway/federation/outbox.ts";
 import { grpcDialer } from "../../gateway/federation/sync-grpc.ts";
-import { SyncSession } from "../../gateway/federation/sync-session.ts";
+import { endText, SyncSession } from "../../gateway/federation/sync-session.ts";
 import {
   bundleResource,
   endpointsResource,
@@ -32,6 +32,7 @@ type DialCommand = Extract<FederationCommand, { readonly kind: "dial" }>;
 /** Of each link: nobody joined, so it is what many-peers.ts says. */
 const EPOCH = 1n;
 const LOOK_MS = 20;
+const GIVE_UP_MS = 60_000;
 
 /** Clusters of which there is only the federation stream: certificates, TLS and the protocol's both sides are real. */
 export class SimulatedPeers {
@@ -69,6 +70,7 @@ async function dialOne({ cluster, mesh, linkSecret }: Peer, command: DialCommand
   const workload = await mesh.workload(identity, [other], systemClock, new AbortController().signal);
   const dial = grpcDialer(workload.tls, systemClock);
   const own = { cluster, trustDomain: defaultTrustDomain(cluster) };
+  const untilMs = performance.now() + GIVE_UP_MS;
   for (;;) {
     let onChange = () => {};
     const session = new SyncSession(dial({ trustDomain, cluster: command.cluster }, command.gateway), {
@@ -96,7 +98,9 @@ async function dialOne({ cluster, mesh, linkSecret }: Peer, command: DialCommand
       onChange = () => session.agreed && resolve(true);
     });
     // The gateway may not know of the Link yet, and refuses.
-    if (await Promise.race([agreed, session.done.then(() => false)])) return;
+    const end = await Promise.race([agreed, session.done]);
+    if (end === true) return;
+    if (performance.now() > untilMs) throw new Error(`${cluster} was never agreed with: ${endText(end)}`);
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }
