@@ -47,7 +47,16 @@ describe("parseOptions()", () => {
       more: false,
       seconds: 1,
       rounds: 5,
+      services: [10, 1_000, 10_000],
+      peers: [2, 16, 64, 256],
     });
+  });
+
+  it("parseOptions() takes sizes that rise, and nothing else", () => {
+    const { services } = parseOptions(["federation", "--services", "10,500"], ["federation"]);
+    assert.deepEqual(services, [10, 500]);
+    for (const sizes of ["10,10", "0", "a", "10001", ""])
+      assert.throws(() => parseOptions(["federation", "--services", sizes], ["federation"]), /rising whole numbers/);
   });
 
   it("parseOptions() says how it is called", () => {
