@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 
 /** Runs leave the process this many times as long to other work as they took themselves. */
 const REST_FACTOR = 3;
-const MAX_REST_MS = 1_000;
+const MAX_REST_MS = 3_000;
 
 /**
  * Turns any number of `mark()`s into few runs: the first within the same turn of the event loop, the next at the

@@ -56,6 +56,11 @@ export class KeyedWork {
     this.#enqueue(key);
   }
 
+  /** Its last run threw. */
+  hasFailed(key: string): boolean {
+    return this.#attempts.has(key);
+  }
+
   /** Forgets `key`; a run in progress ends on its own. */
   drop(key: string): void {
     this.#attempts.delete(key);

@@ -27,7 +27,7 @@ export class StepApplier {
   readonly #deps: ApplierDeps;
   readonly #work: { urgent: KeyedWork; lazy: KeyedWork };
   readonly #refusals = new Map<string, MeshError>();
-  #steps = new Map<string, { step: Step; digest: string }>();
+  #steps = new Map<string, { readonly step: Step }>();
 
   constructor(deps: ApplierDeps) {
     this.#deps = deps;
@@ -51,7 +51,7 @@ export class StepApplier {
 
   /** These steps and no others are to be done now. */
   plan(steps: readonly Step[]): void {
-    const next = new Map(steps.map((step) => [stepKey(step), { step, digest: stepDigest(step) }]));
+    const next = new Map(steps.map((step) => [stepKey(step), { step }]));
     for (const key of this.#steps.keys()) {
       if (next.has(key)) continue;
       this.#work.urgent.drop(key);
@@ -60,11 +60,13 @@ export class StepApplier {
     }
     const before = this.#steps;
     this.#steps = next;
-    for (const [key, { step, digest }] of next) {
+    for (const [key, { step }] of next) {
       const work = step.lazy === true ? this.#work.lazy : this.#work.urgent;
       const other = step.lazy === true ? this.#work.urgent : this.#work.lazy;
       other.drop(key);
-      if (before.get(key)?.digest === digest) work.add(key);
+      // Whether it is the same step matters only to one that has failed: to compare all of them takes long.
+      const former = work.hasFailed(key) ? before.get(key)?.step : step;
+      if (former !== undefined && (former === step || stepDigest(former) === stepDigest(step))) work.add(key);
       else work.kick(key);
     }
   }
