@@ -16,6 +16,9 @@ const OPENED_AT_ONCE = 25;
 /** Discovery streams as so many proxies would have them, each over a connection of its own, all with one identity. */
 export class DiscoveryStreams {
   readonly #states = new Map<string, SeenState>();
+  /** How often each stream was told each state, by its own count of `take`s. */
+  #told = new Map<string, number>();
+  readonly #last: string[] = [];
 
   /** Resolves when each has been told of its links. */
   static async open(options: Options): Promise<DiscoveryStreams> {
@@ -46,9 +49,12 @@ export class DiscoveryStreams {
     return streams;
   }
 
-  /** What the streams were told of the link, in the order in which it was told first. */
-  get seen(): SeenState[] {
-    return [...this.#states.values()];
+  /** What the streams were told of the link since the last call, in the order in which it was told first. */
+  take(): SeenState[] {
+    const states = [...this.#states.values()];
+    this.#states.clear();
+    this.#told = new Map();
+    return states;
   }
 
   #open(options: Options, credentials: ReturnType<typeof grpcChannelCredentials>, index: number): Promise<void> {
@@ -56,23 +62,27 @@ export class DiscoveryStreams {
     const apart = { "grpc.use_local_subchannel_pool": 1 };
     const client = new (loadDiscovery().Discovery)(`dns:${address}`, credentials, apart);
     const stream = client.Watch();
-    let told = 0;
     return new Promise((resolve, reject) => {
       stream.on("error", reject);
       stream.on("data", ({ links }: WatchResponse__Output) => {
         if (!links) return;
         resolve();
         const state = links.links.find(({ cluster }) => cluster === link);
-        if (state !== undefined) this.#note(told++, state.health, state.ramp);
+        if (state !== undefined) this.#note(index, state.health, state.ramp);
       });
       stream.write({ hello: { namespace, pod: `load-${index}`, address: "127.0.0.1", protocol: PROTOCOL.discovery } });
       stream.write({ subscribe: { authorities: [...authorities] } });
     });
   }
 
-  /** By how many states a stream was told before: the same health comes again in each round. */
-  #note(round: number, health: string, ramp: number): void {
-    const key = `${round} ${health} ${ramp}`;
+  /** The same state comes again in each round: counted by how often this stream was told it. What is no change is not. */
+  #note(stream: number, health: string, ramp: number): void {
+    const name = `${health} ${ramp}`;
+    if (this.#last[stream] === name) return;
+    this.#last[stream] = name;
+    const count = (this.#told.get(`${stream} ${name}`) ?? 0) + 1;
+    this.#told.set(`${stream} ${name}`, count);
+    const key = `${count} ${name}`;
     const streams = (this.#states.get(key)?.streams ?? 0) + 1;
     this.#states.set(key, { health, ramp, lastMs: Date.now(), streams });
   }

@@ -58,6 +58,7 @@ export async function measureLinkHealth(
   });
   try {
     await watching.ready;
+    await load.ask({ kind: "seen" });
     for (let round = 0; round < ROUNDS; round++) {
       for (const [signal, forMs] of [["SIGSTOP", SILENT_MS] as const, ["SIGCONT", HEARD_MS] as const]) {
         const record = mesh.record(EXPORTER, "gateway");

@@ -13,7 +13,7 @@ async function perform(command: FederationCommand): Promise<FederationAnswer> {
       streams = await DiscoveryStreams.open(command);
       return { kind: "proxies" };
     case "seen":
-      return { kind: "seen", states: streams?.seen ?? [] };
+      return { kind: "seen", states: streams?.take() ?? [] };
     case "peers":
       return { kind: "peers", peers: await peers.make(command.from, command.to) };
     case "dial":
