@@ -31,7 +31,8 @@ type DialCommand = Extract<FederationCommand, { readonly kind: "dial" }>;
 
 /** Of each link: nobody joined, so it is what many-peers.ts says. */
 const EPOCH = 1n;
-const LOOK_MS = 20;
+/** A gateway holds those off that dial too often. */
+const REDIAL_MS = 1_000;
 const GIVE_UP_MS = 60_000;
 
 /** Clusters of which there is only the federation stream: certificates, TLS and the protocol's both sides are real. */
@@ -101,7 +102,7 @@ async function dialOne({ cluster, mesh, linkSecret }: Peer, command: DialCommand
     const end = await Promise.race([agreed, session.done]);
     if (end === true) return;
     if (performance.now() > untilMs) throw new Error(`${cluster} was never agreed with: ${endText(end)}`);
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await new Promise((resolve) => setTimeout(resolve, REDIAL_MS));
   }
 }
 
