@@ -1,5 +1,4 @@
-import { backoffMs, RECONNECT } from "../core/backoff.ts";
-import { type Clock, sleep } from "../core/clock.ts";
+import type { Clock } from "../core/clock.ts";
 import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE } from "../core/defaults.ts";
 import { errorText } from "../core/errors.ts";
 import { identityOf, type TrustDomain } from "../core/identity.ts";
@@ -17,7 +16,8 @@ import { RegistryView } from "../registry/registry-view.ts";
 import { RegistryWriter } from "../registry/registry-writer.ts";
 import { LOCAL_BUNDLE, PEER_BUNDLES, stateKey } from "../registry/state.ts";
 import type { RegistryStore } from "../registry/store.ts";
-import { loadAuthority } from "./authority-store.ts";
+import { IdentityMetrics } from "./ca/identity-metrics.ts";
+import { LiveAuthority } from "./ca/live-authority.ts";
 import { DiscoveryService } from "./discovery-service.ts";
 import type { WatchCall } from "./discovery-session.ts";
 import { ANONYMOUS_IDENTITY_METHODS, addIdentityService } from "./identity-service.ts";
@@ -31,6 +31,8 @@ export interface ControlOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** This replica, for the lease. */
   readonly holder: string;
+  /** Life of the certificates that are issued, ms. */
+  readonly leafLifetimeMs: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -42,6 +44,10 @@ export interface RunningControl {
   proxies(): number;
   /** Undefined when ready, else what is missing. */
   notReady(): string | undefined;
+  /** What is wrong although it serves; undefined where nothing is. */
+  degraded(): string | undefined;
+  /** Prometheus text. */
+  metricsText(): string;
   /** Answers no more calls, lets those under way end, frees the port. */
   close(): Promise<void>;
 }
@@ -53,18 +59,23 @@ const DRAIN_MS = 1_000;
  * identities and answers discovery with nothing yet.
  */
 export async function startControl(options: ControlOptions, signal: AbortSignal): Promise<RunningControl> {
-  const { cluster, trustDomain, kube, store, clock, random, log, holder } = options;
-  const authority = await authorityReady(options, signal);
-  const trust = new TrustStore([authority.bundle]);
+  const { cluster, trustDomain, kube, store, clock, random, log, holder, leafLifetimeMs } = options;
+  const authority = await LiveAuthority.start(options, signal);
+  const trust = new TrustStore([authority.current.bundle]);
   const identity = identityOf(trustDomain, SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.control);
   const source = await startSvidSource(
-    { identity, certify: certifyLocally(() => authority, clock), trust, clock, random, log },
+    { identity, certify: certifyLocally(() => authority.current, clock, leafLifetimeMs), trust, clock, random, log },
     signal,
   );
 
   const writer = new RegistryWriter({ store, lease: "control", holder, clock, random, log });
-  const own = new Map([[stateKey(LOCAL_BUNDLE, trustDomain), LOCAL_BUNDLE.encode(authority.bundle)]]);
-  writer.replacePrefix(LOCAL_BUNDLE.prefix, own);
+  const publish = ({ bundle }: CertificateAuthority) => {
+    const own = new Map([[stateKey(LOCAL_BUNDLE, trustDomain), LOCAL_BUNDLE.encode(bundle)]]);
+    writer.replacePrefix(LOCAL_BUNDLE.prefix, own);
+    if (trust.bundles.get(trustDomain) !== bundle) trust.set(bundle);
+  };
+  publish(authority.current);
+  authority.onChange(publish);
   writer.start(signal);
 
   const view = new RegistryView({ store, kinds: CATALOG_KINDS, clock, random, log });
@@ -75,6 +86,7 @@ export async function startControl(options: ControlOptions, signal: AbortSignal)
     discovery.changed(keys);
   });
 
+  const metrics = new IdentityMetrics();
   let closeIdentity = () => {};
   const listener = await listenGrpc({
     ...options.listen,
@@ -86,7 +98,9 @@ export async function startControl(options: ControlOptions, signal: AbortSignal)
     services(server, peerOf) {
       const reviewToken = (token: string, audiences: readonly string[]) => kube.reviewToken(token, audiences);
       closeIdentity = addIdentityService(server, {
-        authority: () => authority,
+        authority: () => authority.current,
+        leafLifetimeMs,
+        metrics,
         trust,
         reviewToken,
         peerOf,
@@ -109,25 +123,14 @@ export async function startControl(options: ControlOptions, signal: AbortSignal)
     port: listener.port,
     proxies: () => discovery.proxies,
     notReady: () => (view.synced ? undefined : "the registry has not been read yet"),
+    degraded: () => authority.problem,
+    metricsText: () => metrics.text(authority),
     async close() {
       closeIdentity();
       // Not before the lease is given up: a successor would wait for its end.
-      await Promise.all([listener.close(DRAIN_MS), writer.ended, view.ended]);
+      await Promise.all([listener.close(DRAIN_MS), writer.ended, view.ended, authority.ended]);
     },
   };
-}
-
-/** The CA, tried for ever: without it nothing of the mesh can start. */
-async function authorityReady(options: ControlOptions, signal: AbortSignal): Promise<CertificateAuthority> {
-  const { kube, trustDomain, cluster, clock, random, log } = options;
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await loadAuthority({ kube, trustDomain, cluster, clock, log });
-    } catch (error) {
-      log.warn("control.authority", { error: errorText(error), attempt });
-      await sleep(clock, backoffMs(attempt, RECONNECT, random), signal);
-    }
-  }
 }
 
 /** Believes the bundles of linked peers, each for its own trust domain, and those of unlinked ones no longer. */

@@ -6,6 +6,7 @@ import type { MeshErrorCode } from "../core/errors.ts";
 import type { Identity } from "../core/identity.ts";
 import { silentLog } from "../core/log.ts";
 import { seededRandom } from "../core/random.ts";
+import { LIFETIME_MS } from "../identity/certificate.ts";
 import { createCsr } from "../identity/csr.ts";
 import { GRPC_CLIENT_OPTIONS, grpcChannelCredentials, serverAuthChannelCredentials } from "../identity/grpc-channel.ts";
 import { type GrpcListener, listenGrpc } from "../identity/grpc-server.ts";
@@ -17,6 +18,7 @@ import { loadIdentity } from "../protos/load.ts";
 import { eventually } from "../test/support/eventually.ts";
 import { FakeKube } from "../test/support/fake-kube.ts";
 import { createTestMesh, type TestMesh, type TestWorkload } from "../test/support/mesh-identity.ts";
+import { IdentityMetrics } from "./ca/identity-metrics.ts";
 import { ANONYMOUS_IDENTITY_METHODS, addIdentityService } from "./identity-service.ts";
 
 describe("the Identity service", () => {
@@ -57,7 +59,14 @@ describe("the Identity service", () => {
       anonymousMethods: ANONYMOUS_IDENTITY_METHODS,
       services(server, peerOf) {
         const authority = () => east.authority;
-        end = addIdentityService(server, { authority, trust, reviewToken, peerOf, clock, log: silentLog });
+        const deps = {
+          authority,
+          leafLifetimeMs: LIFETIME_MS.leaf,
+          metrics: new IdentityMetrics(),
+          trust,
+          reviewToken,
+        };
+        end = addIdentityService(server, { ...deps, peerOf, clock, log: silentLog });
       },
     });
     const close = async () => {

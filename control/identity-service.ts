@@ -18,6 +18,7 @@ import type { CertifyResponse } from "../protos/gen/causeway/identity/v1/Certify
 import type { TrustState } from "../protos/gen/causeway/identity/v1/TrustState.ts";
 import type { WatchTrustRequest__Output } from "../protos/gen/causeway/identity/v1/WatchTrustRequest.ts";
 import { loadIdentity } from "../protos/load.ts";
+import type { IdentityMetrics } from "./ca/identity-metrics.ts";
 import { RateLimit } from "./rate-limit.ts";
 
 /** Open to callers that have no certificate yet, for `listenGrpc`. */
@@ -32,6 +33,9 @@ const MAX_UNDER_WAY = 128;
 
 export interface IdentityServiceDeps {
   readonly authority: () => CertificateAuthority;
+  /** Life of what is issued, ms. */
+  readonly leafLifetimeMs: number;
+  readonly metrics: IdentityMetrics;
   /** What WatchTrust serves; the own bundle must be in it. */
   readonly trust: TrustStore;
   readonly reviewToken: (token: string, audiences: readonly string[]) => Promise<TokenReviewResult>;
@@ -72,7 +76,7 @@ class IdentityService {
   }
 
   async certify({ csr, token }: CertifyRequest__Output): Promise<CertifyResponse> {
-    const { log } = this.#deps;
+    const { log, metrics } = this.#deps;
     try {
       // The total comes before the token is reviewed: it is the API server that it protects.
       if (this.#underWay >= MAX_UNDER_WAY || !this.#total.take("")) throw tooMany("all callers");
@@ -84,20 +88,22 @@ class IdentityService {
       }
     } catch (error) {
       const { code, message } = asMeshError(error, "CA_UNAVAILABLE", "certify");
+      metrics.refused(code);
       log.warn("certify.refused", { code, error: message });
       throw asMeshError(error, "CA_UNAVAILABLE", "certify");
     }
   }
 
   async #sign(csr: Buffer, token: string): Promise<CertifyResponse> {
-    const { authority, trust, clock, log } = this.#deps;
+    const { authority, leafLifetimeMs, metrics, trust, clock, log } = this.#deps;
     if (token === "" || token.length > MAX_TOKEN_BYTES) throw refused("the token is missing or too long");
     const request: CertificateRequest = parseCsr(csr);
     const holder = await this.#holderOf(token, authority().trustDomain);
     if (holder !== request.identity) throw refused(`the token is of ${holder}, the request for ${request.identity}`);
     if (!this.#perIdentity.take(holder)) throw tooMany(holder);
-    const chain = issueLeaf(authority(), request, clock.wallMs());
+    const chain = issueLeaf(authority(), request, clock.wallMs(), leafLifetimeMs);
     const endMs = Math.min(...chain.slice(0, 1).map(notAfterMs));
+    metrics.issued();
     log.info("certify.issued", { identity: holder, notAfter: new Date(endMs).toISOString() });
     return { chain: chain.map(({ raw }) => raw), notAfterMs: endMs, trust: encodeTrust(trust.bundles.values()) };
   }

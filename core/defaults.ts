@@ -66,7 +66,10 @@ export const SETTINGS = {
 /** `controllerName` of what we say in the status of routes. */
 export const ROUTE_CONTROLLER = "causeway.dev/controller";
 
-/** ConfigMap in the system namespace with the cluster's root, trust domain and name; all of it public. */
+/** Namespace of the CA's Secrets: what runs in the system namespace may read its Secrets, but only control these. */
+export const CA_NAMESPACE = "causeway-ca";
+
+/** ConfigMap in the system namespace with the cluster's roots, trust domain and name; all of it public. */
 export const TRUST_CONFIG_MAP = "causeway-trust";
 
 /** EndpointSlice `endpointslice.kubernetes.io/managed-by` of our slices. */

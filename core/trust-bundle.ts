@@ -1,6 +1,9 @@
 import { MeshError } from "./errors.ts";
 import type { TrustDomain } from "./identity.ts";
 
+/** In one bundle: a rotation has two at a time. */
+export const MAX_ROOTS = 16;
+
 /** The roots of one trust domain. Bundles are never merged across domains. */
 export interface TrustBundle {
   readonly trustDomain: TrustDomain;

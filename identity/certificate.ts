@@ -32,8 +32,10 @@ import {
   basicConstraints,
   extendedKeyUsage,
   extension,
+  extensionsOf,
   keyUsage,
   OID,
+  readKeyIdentifier,
   uriName,
 } from "./x509-extension.ts";
 
@@ -59,6 +61,13 @@ export function createKeyPair(): Promise<{ publicKey: KeyObject; privateKey: Key
 /** AlgorithmIdentifier of ECDSA with SHA-256 (RFC 5758). */
 export function ecdsaWithSha256(): Asn1 {
   return sequence(oid(OID.ecdsaWithSha256));
+}
+
+/** AlgorithmIdentifier of what `key` signs with, SHA-256 of either kind (RFC 5758, RFC 4055 section 5). */
+function signatureOf(key: KeyObject): Asn1 {
+  if (key.asymmetricKeyType === "ec") return ecdsaWithSha256();
+  if (key.asymmetricKeyType === "rsa") return sequence(oid(OID.sha256WithRsa), primitive(TAG.null, Buffer.alloc(0)));
+  throw new MeshError("CERTIFICATE_INVALID", "Cannot sign: the key is neither ECDSA nor RSA.");
 }
 
 /** `O=Causeway`, with a CN where one is given. */
@@ -108,10 +117,11 @@ interface Contents {
 
 function write(contents: Contents, issuer: { name: Asn1; keyId: Buffer; privateKey: KeyObject }): X509Certificate {
   const info = publicKeyInfo(contents.publicKey);
+  const algorithm = signatureOf(issuer.privateKey);
   const fields = sequence(
     context(0, integer(Uint8Array.of(2))),
     integer(serialNumber()),
-    ecdsaWithSha256(),
+    algorithm,
     issuer.name,
     sequence(time(contents.notBeforeMs), time(contents.notAfterMs)),
     contents.subject,
@@ -126,7 +136,7 @@ function write(contents: Contents, issuer: { name: Asn1; keyId: Buffer; privateK
     ),
   );
   const signature = sign("sha256", encode(fields), issuer.privateKey);
-  return new X509Certificate(encode(sequence(fields, ecdsaWithSha256(), bitString(signature))));
+  return new X509Certificate(encode(sequence(fields, algorithm, bitString(signature))));
 }
 
 function authorityExtensions(trustDomain: TrustDomain, pathLength: number): Asn1[] {
@@ -170,7 +180,9 @@ export async function createIssuer(trustDomain: TrustDomain, root: Signer, nowMs
 }
 
 function signing(signer: Signer): { name: Asn1; keyId: Buffer; privateKey: KeyObject } {
-  const keyId = keyIdentifier(publicKeyInfo(signer.certificate.publicKey));
+  // Others' CAs derive it in another way: what is below must name it as the certificate does.
+  const shown = readKeyIdentifier(extensionsOf(signer.certificate).get(OID.subjectKeyIdentifier));
+  const keyId = shown ?? keyIdentifier(publicKeyInfo(signer.certificate.publicKey));
   return { name: subjectOf(signer.certificate), keyId, privateKey: signer.privateKey };
 }
 
@@ -215,6 +227,23 @@ export function notAfterMs(certificate: X509Certificate): number {
 /** `sha256:<64 hex>` of a certificate's DER, as join tokens and Links name a root. */
 export function rootFingerprint(der: Uint8Array): string {
   return `sha256:${createHash("sha256").update(der).digest("hex")}`;
+}
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/**
+ * The certificates of a PEM text in their order, at most `max`; what stands between them is left out.
+ * @throws MeshError CERTIFICATE_INVALID, also where there is none
+ */
+export function parseCertificates(pem: string, max: number): X509Certificate[] {
+  if (pem.length > max * 2 * MAX_BYTES)
+    throw new MeshError("CERTIFICATE_INVALID", "Cannot parse certificates: the text is too large.");
+  const blocks = pem.match(PEM_CERTIFICATE) ?? [];
+  if (blocks.length === 0 || blocks.length > max) {
+    const state = blocks.length === 0 ? "there is none" : `there are more than ${max}`;
+    throw new MeshError("CERTIFICATE_INVALID", `Cannot parse certificates: ${state}.`);
+  }
+  return blocks.map(parseCertificate);
 }
 
 /** @throws MeshError CERTIFICATE_INVALID */

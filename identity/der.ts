@@ -15,6 +15,7 @@ export const TAG = {
   integer: 2,
   bitString: 3,
   octetString: 4,
+  null: 5,
   oid: 6,
   utf8String: 12,
   sequence: 16,

@@ -1,14 +1,14 @@
 import type { X509Certificate } from "node:crypto";
 import { MeshError } from "../core/errors.ts";
 import { type Identity, identityParts, parseIdentity, parseTrustDomain, type TrustDomain } from "../core/identity.ts";
-import { type Asn1, children, contextOf, decode, oidOf } from "./der.ts";
+import { children, decode, oidOf } from "./der.ts";
 import {
   type Extension,
+  extensionsOf,
   OID,
   readAltNames,
   readBasicConstraints,
   readExtendedKeyUsage,
-  readExtensions,
   readKeyUsage,
 } from "./x509-extension.ts";
 
@@ -39,13 +39,9 @@ interface Fields {
 
 function fieldsOf(certificate: X509Certificate): Fields {
   const [contents, algorithm] = children(decode(certificate.raw, MAX_CERTIFICATE_BYTES));
-  const fields = children(contents);
-  const last: Asn1 | undefined = fields.at(-1);
-  const tagged = contextOf(last);
-  const list = tagged?.tag === 3 && !Buffer.isBuffer(tagged.value) ? tagged.value[0] : undefined;
   const signature = oidOf(children(algorithm)[0]);
-  if (signature !== oidOf(children(fields[2])[0])) throw broken("its two signature algorithms differ");
-  return { extensions: list === undefined ? new Map() : readExtensions(list), signature };
+  if (signature !== oidOf(children(children(contents)[2])[0])) throw broken("its two signature algorithms differ");
+  return { extensions: extensionsOf(certificate), signature };
 }
 
 function checkStrength(certificate: X509Certificate, signature: string): void {

@@ -1,13 +1,12 @@
 import { MeshError } from "../core/errors.ts";
 import { parseTrustDomain } from "../core/identity.ts";
-import type { TrustBundle } from "../core/trust-bundle.ts";
+import { MAX_ROOTS, type TrustBundle } from "../core/trust-bundle.ts";
 import type { TrustBundle__Output, TrustBundle as WireBundle } from "../protos/gen/causeway/identity/v1/TrustBundle.ts";
 import type { TrustState, TrustState__Output } from "../protos/gen/causeway/identity/v1/TrustState.ts";
 import { parseCertificate } from "./certificate.ts";
 import { checkRoot } from "./svid-rules.ts";
 
 const MAX_BUNDLES = 1_024;
-const MAX_ROOTS = 16;
 
 /** A bundle as identity/v1 and federation/v1 carry it. */
 export function encodeBundle(bundle: TrustBundle): WireBundle {

@@ -1,3 +1,4 @@
+import type { X509Certificate } from "node:crypto";
 import { MeshError } from "../core/errors.ts";
 import {
   type Asn1,
@@ -35,6 +36,7 @@ export const OID = {
   organization: "2.5.4.10",
   commonName: "2.5.4.3",
   ecdsaWithSha256: "1.2.840.10045.4.3.2",
+  sha256WithRsa: "1.2.840.113549.1.1.11",
 } as const;
 
 const MAX_BYTES = 16 * 1024;
@@ -71,6 +73,11 @@ export function basicConstraints(ca: boolean, pathLength?: number): Asn1 {
   return sequence(boolean(true), ...(pathLength === undefined ? [] : [integer(Uint8Array.of(pathLength))]));
 }
 
+/** SubjectKeyIdentifier. @throws MeshError CERTIFICATE_INVALID */
+export function readKeyIdentifier(found: Extension | undefined): Buffer | undefined {
+  return found === undefined ? undefined : bytesOf(decode(found.value, MAX_BYTES), TAG.octetString);
+}
+
 export function extendedKeyUsage(...purposes: readonly string[]): Asn1 {
   return sequence(...purposes.map(oid));
 }
@@ -92,6 +99,13 @@ export function readExtensions(list: Asn1 | undefined): ReadonlyMap<string, Exte
     found.set(id, { oid: id, critical, value });
   }
   return found;
+}
+
+/** The extensions of a certificate. @throws MeshError CERTIFICATE_INVALID */
+export function extensionsOf(certificate: X509Certificate): ReadonlyMap<string, Extension> {
+  const tagged = contextOf(children(children(decode(certificate.raw, MAX_BYTES))[0]).at(-1));
+  const list = tagged?.tag === 3 && !Buffer.isBuffer(tagged.value) ? tagged.value[0] : undefined;
+  return list === undefined ? new Map() : readExtensions(list);
 }
 
 export interface AltNames {

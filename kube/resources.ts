@@ -25,6 +25,7 @@ export const SERVICE_EXPORTS = type("multicluster.x-k8s.io", "v1alpha1", "Servic
 export const SERVICE_IMPORTS = type("multicluster.x-k8s.io", "v1alpha1", "ServiceImport", "serviceimports");
 export const FAILOVER_POLICIES = type("causeway.dev", "v1alpha1", "FailoverPolicy", "failoverpolicies");
 export const EVACUATIONS = type("causeway.dev", "v1alpha1", "Evacuation", "evacuations", false);
+export const TRUST_ROTATIONS = type("causeway.dev", "v1alpha1", "TrustRotation", "trustrotations", false);
 export const LINKS = type("causeway.dev", "v1alpha1", "Link", "links", false);
 
 export interface Condition {
@@ -169,7 +170,40 @@ export interface Link extends KubeObject {
     rttMs?: number;
     /** Share of its traffic that is to go elsewhere while the peer is evacuated, 0 to 1. */
     drained?: number;
+    /** Newest sequence of our bundle that the peer has stored, in decimal. */
+    acknowledgedBundle?: string;
     conditions?: Condition[];
+  };
+}
+
+/** A change of the CA that is wanted, and how far control has come with it. */
+export interface TrustRotation extends KubeObject {
+  spec: {
+    /** Root: a new root and issuer, with all of the state machine; Issuer: a new issuer under the same root, at once. */
+    authority: "Root" | "Issuer";
+    /** Secret in causeway-ca with the new root and issuer; they are made where absent. */
+    secretName?: string;
+    /** Now: without waiting for peers, which then refuse our certificates until they have taken the new root. */
+    activation?: "WhenAcknowledged" | "Now";
+    /** Now: old certificates that are still in use are then refused. */
+    retirement?: "WhenExpired" | "Now";
+  };
+  status?: {
+    observedGeneration?: number;
+    /** Prepared, Distributed, Active, Retired, Failed */
+    phase?: string;
+    /** "sha256:<64 hex>" */
+    oldRoot?: string;
+    newRoot?: string;
+    /** Sequence of our bundle that peers must acknowledge. */
+    sequence?: string;
+    /** Clusters that have not. */
+    waitingFor?: string[];
+    distributedAt?: string;
+    activatedAt?: string;
+    /** When the old root will go. */
+    retiresAt?: string;
+    message?: string;
   };
 }
 

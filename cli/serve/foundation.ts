@@ -1,9 +1,10 @@
-import { X509Certificate } from "node:crypto";
 import { backoffMs, RECONNECT } from "../../core/backoff.ts";
 import { type Clock, sleep } from "../../core/clock.ts";
-import { SERVICE_ACCOUNTS, SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../../core/defaults.ts";
+import { CA_NAMESPACE, SERVICE_ACCOUNTS, SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../../core/defaults.ts";
 import { errorText, hasCode, MeshError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
+import { MAX_ROOTS } from "../../core/trust-bundle.ts";
+import { parseCertificates } from "../../identity/certificate.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { readPublishedTrust } from "../../kube/published-trust.ts";
 import { CONFIG_MAPS, LINKS, NAMESPACES, SERVICE_ACCOUNTS as SERVICE_ACCOUNT_TYPE } from "../../kube/resources.ts";
@@ -33,8 +34,9 @@ export async function untilDone<T>(
  * @throws MeshError NOT_INSTALLED without the resource definitions, KUBE_DENIED where nothing at all is allowed
  */
 export async function ensureFoundation(kube: KubeClient): Promise<void> {
-  const metadata = { name: SYSTEM_NAMESPACE };
-  await createIfAllowed(() => kube.create(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata }));
+  for (const name of [SYSTEM_NAMESPACE, CA_NAMESPACE]) {
+    await createIfAllowed(() => kube.create(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata: { name } }));
+  }
   for (const name of Object.values(SERVICE_ACCOUNTS)) {
     const account = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name, namespace: SYSTEM_NAMESPACE } };
     await createIfAllowed(() => kube.create(SERVICE_ACCOUNT_TYPE, account));
@@ -64,10 +66,10 @@ async function createIfAllowed(create: () => Promise<unknown>): Promise<void> {
   }
 }
 
-/** The cluster's root as control published it, DER. @throws MeshError NOT_INSTALLED before it has */
+/** The cluster's roots as control published them, DER. @throws MeshError NOT_INSTALLED before it has */
 export async function publishedRoots(kube: KubeClient): Promise<Uint8Array[]> {
   const trust = await readPublishedTrust(kube);
   if (trust === undefined)
     throw new MeshError("NOT_INSTALLED", "Cannot find the cluster's root: control has not published it yet.");
-  return [new Uint8Array(new X509Certificate(trust.rootPem).raw)];
+  return parseCertificates(trust.rootPem, MAX_ROOTS).map(({ raw }) => new Uint8Array(raw));
 }

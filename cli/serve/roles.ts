@@ -35,6 +35,8 @@ export interface ServeSettings {
   /** A projected ServiceAccount token for the gateway's own identity; absent: one is requested for each certificate. */
   readonly tokenFile: string | undefined;
   readonly health: Partial<HealthSettings>;
+  /** Life of the certificates that control issues, ms. */
+  readonly leafLifetimeMs: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -43,6 +45,8 @@ export interface ServeSettings {
 export interface RunningRole {
   /** Undefined when ready, else what is missing. */
   notReady(): string | undefined;
+  /** What is wrong although it serves; undefined where nothing is. */
+  degraded?(): string | undefined;
   /** Prometheus text. */
   metrics(): string;
   close(): Promise<void>;
@@ -74,7 +78,9 @@ async function serveControl(settings: ServeSettings, signal: AbortSignal): Promi
   );
   return {
     notReady: () => control.notReady(),
-    metrics: () => gauge("control_discovery_streams", "Proxies that watch discovery.", control.proxies()),
+    degraded: () => control.degraded(),
+    metrics: () =>
+      gauge("control_discovery_streams", "Proxies that watch discovery.", control.proxies()) + control.metricsText(),
     close: () => control.close(),
   };
 }

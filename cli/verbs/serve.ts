@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { aborted } from "../../core/abort.ts";
 import { systemClock } from "../../core/clock.ts";
 import { PORTS } from "../../core/defaults.ts";
@@ -9,11 +9,19 @@ import { MeshError } from "../../core/errors.ts";
 import { defaultTrustDomain, parseTrustDomain } from "../../core/identity.ts";
 import { parseClusterName } from "../../core/mirror-name.ts";
 import type { HealthSettings } from "../../gateway/federation/link-health.ts";
+import { LIFETIME_MS } from "../../identity/certificate.ts";
 import { checkNodeTls } from "../../identity/node-tls-check.ts";
 import { type AdminServer, startAdminServer } from "../admin-server.ts";
 import { accessCluster } from "../cluster-access.ts";
 import { processLog } from "../process-log.ts";
-import { type CommonOptions, hostPort, requireOption, type VerbContext, withCommonOptions } from "../program.ts";
+import {
+  type CommonOptions,
+  durationMs,
+  hostPort,
+  requireOption,
+  type VerbContext,
+  withCommonOptions,
+} from "../program.ts";
 import {
   REDIS_URLS,
   type RegistryFlags,
@@ -44,6 +52,7 @@ interface ServeOptions extends CommonOptions, RegistryFlags {
   readonly dnsListen: Address;
   readonly tokenFile?: string;
   readonly linkHealth?: Partial<HealthSettings>;
+  readonly certificateLifetime: number;
   readonly adminListen: Address;
 }
 
@@ -77,6 +86,12 @@ export function registerServe(program: Command, context: VerbContext): void {
           .env("MESH_LINK_HEALTH")
           .argParser(linkHealth),
       )
+      .addOption(
+        new Option("--certificate-lifetime <duration>", "of workloads' certificates: 1m to 168h")
+          .default(LIFETIME_MS.leaf, "24h")
+          .env("MESH_CERTIFICATE_LIFETIME")
+          .argParser(leafLifetimeMs),
+      )
       .option("--token-file <file>", "projected token of the gateway's ServiceAccount (default: one is requested)")
       .option("--dns-listen <host:port>", "cluster.local and clusterset.local", hostPort, any(PORTS.dnsUnprivileged))
       .option("--admin-listen <host:port>", "/live /ready /metrics /config", hostPort, {
@@ -87,6 +102,15 @@ export function registerServe(program: Command, context: VerbContext): void {
   ).action(async (options: ServeOptions) => {
     await serve(options, context);
   });
+}
+
+const LEAF_LIFETIMES_MS = { least: 60_000, most: 7 * 24 * 3_600_000 };
+
+function leafLifetimeMs(text: string): number {
+  const ms = durationMs(text);
+  if (ms < LEAF_LIFETIMES_MS.least || ms > LEAF_LIFETIMES_MS.most)
+    throw new InvalidArgumentError("want a lifetime from 1m to 168h.");
+  return ms;
 }
 
 function parseRoles(text: string): Role[] {
@@ -140,6 +164,7 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
     dns: options.dnsListen,
     tokenFile: options.tokenFile,
     health: options.linkHealth ?? {},
+    leafLifetimeMs: options.certificateLifetime,
     clock: systemClock,
     random: Math.random,
     log,
@@ -151,7 +176,9 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
   };
   const degraded = () => {
     const health = store.health();
-    return health.state === "degraded" ? `the registry is away (${health.reason})` : undefined;
+    const all = health.state === "degraded" ? [`the registry is away (${health.reason})`] : [];
+    for (const role of running) all.push(...[role.degraded?.() ?? []].flat());
+    return all.length === 0 ? undefined : all.join("; ");
   };
   const life = new AbortController();
   setMaxListeners(0, life.signal);

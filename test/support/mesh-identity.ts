@@ -31,7 +31,8 @@ export async function createTestMesh(cluster: string, nowMs: number): Promise<Te
   const root = await createRoot(trustDomain, nowMs);
   const issuer = await createIssuer(trustDomain, root, nowMs);
   const x509Authorities = [new Uint8Array(root.certificate.raw)];
-  const authority = { trustDomain, issuer, bundle: { trustDomain, cluster, sequence: 1n, x509Authorities } };
+  const chain = [issuer.certificate];
+  const authority = { trustDomain, issuer, chain, bundle: { trustDomain, cluster, sequence: 1n, x509Authorities } };
   return {
     root,
     authority,

@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
-import { ManualClock } from "../core/clock.ts";
-import { SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../core/defaults.ts";
-import { hasCode } from "../core/errors.ts";
-import { defaultTrustDomain } from "../core/identity.ts";
-import { silentLog } from "../core/log.ts";
-import { CONFIG_MAPS, type ConfigMap, NAMESPACES, SECRETS, type Secret } from "../kube/resources.ts";
-import { FakeKube } from "../test/support/fake-kube.ts";
-import { type AuthorityStoreOptions, CA_ROOT_SECRET, CA_SECRET, loadAuthority } from "./authority-store.ts";
+import { ManualClock } from "../../core/clock.ts";
+import { CA_NAMESPACE, SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../../core/defaults.ts";
+import { hasCode } from "../../core/errors.ts";
+import { defaultTrustDomain } from "../../core/identity.ts";
+import { silentLog } from "../../core/log.ts";
+import { createIssuer, createRoot, pemOf } from "../../identity/certificate.ts";
+import { CONFIG_MAPS, type ConfigMap, NAMESPACES, SECRETS, type Secret } from "../../kube/resources.ts";
+import { FakeKube } from "../../test/support/fake-kube.ts";
+import { type AuthorityStoreOptions, authorityOf, loadAuthority as load } from "./authority-store.ts";
+import { CA_ROOT_SECRET, CA_SECRET } from "./ca-secret.ts";
 
-const DAY_MS = 24 * 3_600_000;
+const loadAuthority = async (options: AuthorityStoreOptions) => authorityOf(await load(options));
 
 describe("loadAuthority()", () => {
   let kube: FakeKube;
@@ -17,11 +19,12 @@ describe("loadAuthority()", () => {
   beforeEach(() => {
     clock = new ManualClock();
     kube = new FakeKube(clock);
-    kube.seed(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata: { name: SYSTEM_NAMESPACE } });
+    for (const name of [SYSTEM_NAMESPACE, CA_NAMESPACE])
+      kube.seed(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
     options = { kube, trustDomain: defaultTrustDomain("east"), cluster: "east", clock, log: silentLog };
   });
 
-  const secret = (name: string) => kube.get<Secret>(SECRETS, name, SYSTEM_NAMESPACE);
+  const secret = (name: string) => kube.get<Secret>(SECRETS, name, CA_NAMESPACE);
   const unusable = (error: unknown) => hasCode(error, "CA_UNAVAILABLE");
 
   it("makes a CA, keeps the root's key apart, and publishes the root", async () => {
@@ -58,25 +61,56 @@ describe("loadAuthority()", () => {
     );
   });
 
-  it("goes on where one that made it stopped half-way", async () => {
+  it("goes on where one that made it stopped half-way, with a sequence that peers cannot have seen", async () => {
     const first = await loadAuthority(options);
-    kube.unseed(SECRETS, CA_SECRET, SYSTEM_NAMESPACE);
+    kube.unseed(SECRETS, CA_SECRET, CA_NAMESPACE);
     kube.unseed(CONFIG_MAPS, TRUST_CONFIG_MAP, SYSTEM_NAMESPACE);
     const second = await loadAuthority(options);
-    assert.deepEqual(second.bundle, first.bundle);
+    assert.deepEqual(second.bundle.x509Authorities, first.bundle.x509Authorities);
+    assert.ok(second.bundle.sequence > first.bundle.sequence);
     assert.ok(await kube.get(CONFIG_MAPS, TRUST_CONFIG_MAP, SYSTEM_NAMESPACE));
   });
 
-  it("renews an issuer past 70 % of its life under the same root", async () => {
+  it("moves a CA of an earlier version out of the gateway's reach", async () => {
     const first = await loadAuthority(options);
-    await clock.advance(300 * DAY_MS);
+    for (const name of [CA_SECRET, CA_ROOT_SECRET]) {
+      const at = await secret(name);
+      assert.ok(at !== undefined);
+      kube.unseed(SECRETS, name, CA_NAMESPACE);
+      kube.seed<Secret>(SECRETS, { ...at, metadata: { name, namespace: SYSTEM_NAMESPACE } });
+    }
     const second = await loadAuthority(options);
-    assert.notEqual(second.issuer.certificate.serialNumber, first.issuer.certificate.serialNumber);
     assert.deepEqual(second.bundle, first.bundle);
-    assert.equal(
-      (await loadAuthority(options)).issuer.certificate.serialNumber,
-      second.issuer.certificate.serialNumber,
+    assert.equal(second.issuer.certificate.serialNumber, first.issuer.certificate.serialNumber);
+    assert.equal(await kube.get(SECRETS, CA_SECRET, SYSTEM_NAMESPACE), undefined);
+    assert.ok((await secret(CA_ROOT_SECRET)) !== undefined);
+  });
+
+  it("takes an issuer as cert-manager stores it, with what lies between it and the root", async () => {
+    const { trustDomain } = options;
+    const nowMs = clock.wallMs();
+    const root = await createRoot(trustDomain, nowMs);
+    const issuer = await createIssuer(trustDomain, root, nowMs);
+    const data = {
+      "ca.crt": pemOf([root.certificate]),
+      "tls.crt": pemOf([issuer.certificate, root.certificate]),
+      "tls.key": issuer.privateKey.export({ type: "sec1", format: "pem" }).toString(),
+    };
+    kube.seed<Secret>(SECRETS, {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: CA_SECRET, namespace: CA_NAMESPACE },
+      type: "kubernetes.io/tls",
+      data: Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text).toString("base64")])),
+    });
+    const loaded = await loadAuthority(options);
+    assert.equal(loaded.issuer.certificate.serialNumber, issuer.certificate.serialNumber);
+    assert.deepEqual(
+      loaded.chain.map(({ serialNumber }) => serialNumber),
+      [issuer.certificate.serialNumber],
     );
+    assert.deepEqual(loaded.bundle.x509Authorities, [new Uint8Array(root.certificate.raw)]);
+    assert.equal(await secret(CA_ROOT_SECRET), undefined);
   });
 
   it("refuses a CA of another trust domain, a foreign key and a missing one", async () => {
