@@ -12,6 +12,7 @@ const VERBS: Readonly<Record<string, () => Promise<Register>>> = {
   gateways: async () => (await import("./verbs/gateways.ts")).registerGateways,
   failover: async () => (await import("./verbs/failover.ts")).registerFailover,
   evacuate: async () => (await import("./verbs/evacuate.ts")).registerEvacuate,
+  trust: async () => (await import("./verbs/trust.ts")).registerTrust,
   exec: async () => (await import("./verbs/exec.ts")).registerExec,
   registry: async () => (await import("./verbs/registry.ts")).registerRegistry,
   drill: async () => (await import("./verbs/drill.ts")).registerDrill,

@@ -13,6 +13,7 @@ const CRD_FILES = [
   "crd-links.yaml",
   "crd-failoverpolicies.yaml",
   "crd-evacuations.yaml",
+  "crd-trustrotations.yaml",
   "crd-serviceexports.yaml",
   "crd-serviceimports.yaml",
   "crd-httproutes.yaml",

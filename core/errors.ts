@@ -39,6 +39,7 @@ const CODES = {
   CSR_INVALID: "the certificate request breaks the rules",
   SA_TOKEN_REFUSED: "the ServiceAccount token was refused",
   CA_UNAVAILABLE: "the CA cannot sign",
+  ROTATION_UNDER_WAY: "a rotation of the CA is not over",
   // registry
   REGISTRY_UNAVAILABLE: "the registry cannot be reached",
   REGISTRY_FENCED: "another holder has the lease",

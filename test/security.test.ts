@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { credentials, type ServiceError } from "@grpc/grpc-js";
 import { ownedProcesses } from "../clusters/process-record.ts";
-import { PORTS, SYSTEM_NAMESPACE } from "../core/defaults.ts";
+import { CA_NAMESPACE, PORTS } from "../core/defaults.ts";
 import { createKeyPair, createLeaf, parseCertificate, parsePrivateKey, pemOf } from "../identity/certificate.ts";
 import { loadFederation } from "../protos/load.ts";
 import { HTTP1, MESH_ALPN, writePreface } from "../proxy/preface.ts";
@@ -96,7 +96,7 @@ spec:
 
   /** A certificate for `identity` out of the CA of `cluster`: what only that cluster's control could make. */
   async function forge(cluster: string, identity: string): Promise<Pair> {
-    const { data } = await mesh.json<SecretJson>(cluster, "-n", SYSTEM_NAMESPACE, "secret", "causeway-ca");
+    const { data } = await mesh.json<SecretJson>(cluster, "-n", CA_NAMESPACE, "secret", "causeway-ca");
     const text = (name: string) => Buffer.from(data[name] ?? "", "base64").toString();
     const issuer = {
       certificate: parseCertificate(text("issuer.crt")),

@@ -205,7 +205,8 @@ function requireDistinct(peer: MeshCluster, own: MeshCluster): void {
 
 /** Whether the same link is there and works. @throws MeshError LINK_EXISTS where it is to another root */
 function isLinked(link: Link, peer: MeshCluster, oneWay: boolean): boolean {
-  if (link.spec.rootFingerprint !== fingerprintOf(peer.rootPem)) {
+  // A link that is active has followed the peer's rotations since it was joined.
+  if (link.status?.phase !== "active" && link.spec.rootFingerprint !== fingerprintOf(peer.rootPem)) {
     throw new MeshError(
       "LINK_EXISTS",
       `Cannot link ${peer.cluster}: a link of that name trusts another root, ${link.spec.rootFingerprint}. Run mesh unlink ${peer.cluster} first.`,

@@ -482,7 +482,15 @@ export class LinkRunner {
       wasConnected: this.#wasConnected,
       state: this.#monitor.state,
       services: this.#session?.services ?? this.#link.services,
+      acknowledgedBundle: this.#acknowledgedBundle,
     };
+  }
+
+  get #acknowledgedBundle(): bigint | undefined {
+    const { own, state } = this.#deps;
+    const bundle = [...state.bundles()].find(({ trustDomain }) => trustDomain === own.trustDomain);
+    const stored = bundle !== undefined && (this.#session?.confirmed("KIND_BUNDLES", bundle.trustDomain) ?? false);
+    return stored ? bundle.sequence : undefined;
   }
 
   #onLocalChange({ services, bundle, gateways }: LocalChange): void {

@@ -21,6 +21,8 @@ export interface LinkSituation {
   readonly wasConnected: boolean;
   readonly state: LinkState;
   readonly services: number;
+  /** Sequence of our bundle that the peer has stored; undefined where that is not known at present. */
+  readonly acknowledgedBundle: bigint | undefined;
 }
 
 type ConditionState = Pick<Condition, "status" | "reason" | "message">;
@@ -106,6 +108,7 @@ export function linkStatus(link: Link, s: LinkSituation, nowMs: number): NonNull
   const rttMs = Math.round(s.state.rttMs * 100) / 100;
   const drained = s.state.drained ?? 0;
   const since = before.phase === phase ? (before.since ?? now) : now;
+  const acknowledgedBundle = s.acknowledgedBundle?.toString() ?? before.acknowledgedBundle;
   const status = {
     ...(s.generation === undefined ? {} : { observedGeneration: s.generation }),
     phase,
@@ -115,6 +118,7 @@ export function linkStatus(link: Link, s: LinkSituation, nowMs: number): NonNull
     rttMs,
     // As a merge patch: null would take it away, but 0 says the same and is seen.
     ...(drained === 0 && before.drained === undefined ? {} : { drained }),
+    ...(acknowledgedBundle === undefined ? {} : { acknowledgedBundle }),
     conditions: [...known.values()],
   };
   const same =
@@ -123,6 +127,7 @@ export function linkStatus(link: Link, s: LinkSituation, nowMs: number): NonNull
     before.health === status.health &&
     before.services === status.services &&
     before.rttMs === rttMs &&
+    before.acknowledgedBundle === acknowledgedBundle &&
     (before.drained ?? 0) === drained &&
     before.observedGeneration === status.observedGeneration;
   return same ? undefined : status;

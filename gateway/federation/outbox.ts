@@ -207,6 +207,14 @@ export class Outbox {
     return "accepted";
   }
 
+  /** The peer has stored `name` as it is now. */
+  confirmed(name: string): boolean {
+    if (!this.#snapshotAcked || this.#dirty.has(name)) return false;
+    for (const { names } of this.#inFlight.values()) if (names.has(name)) return false;
+    const item = this.#item(name);
+    return item !== undefined && this.#sent.get(name) === item.fingerprint;
+  }
+
   digest(): KindDigest {
     const { sha256, count } = digestOf(this.#sent);
     return { kind: this.kind, revision: this.#revision.toString(), sha256, count };

@@ -170,6 +170,11 @@ export class SyncSession {
     return this.#inboxes.get("KIND_SERVICES")?.count ?? 0;
   }
 
+  /** The peer has stored `name` of `kind` as it is now. */
+  confirmed(kind: SyncKind, name: string): boolean {
+    return this.#outboxes.get(kind)?.confirmed(name) ?? false;
+  }
+
   /** Says goodbye and closes; resolves when the stream is gone. */
   async goodbye(reason: string): Promise<void> {
     this.#send({ goodbye: { reason } });
@@ -408,6 +413,7 @@ export class SyncSession {
         error: error.slice(0, 300),
       });
     }
+    if (ack.kind === "KIND_BUNDLES") observer.onChange();
     this.#schedulePump();
   }
 
