@@ -41,7 +41,7 @@ describe("installManifests()", () => {
     const { created } = await installManifests(new FakeServer().client(), { crdsOnly: true });
     deepEqual(
       created.map((name) => name.split(" ")[0]),
-      Array(8).fill("CustomResourceDefinition"),
+      Array(9).fill("CustomResourceDefinition"),
     );
   });
 
@@ -217,6 +217,7 @@ describe("the definitions", () => {
         "Link",
         "FailoverPolicy",
         "Evacuation",
+        "TrustRotation",
         "ServiceExport",
         "ServiceImport",
         "HTTPRoute",
