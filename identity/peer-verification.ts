@@ -18,7 +18,7 @@ export interface Verdict {
 }
 
 /** Whether `issuer` signed `certificate`: names, key identifiers, usage and the signature itself. */
-function issued(issuer: X509Certificate, certificate: X509Certificate): boolean {
+export function isSignedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
   return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }
 
@@ -29,10 +29,10 @@ function signersOf(
 ): readonly X509Certificate[] | undefined {
   const signers: X509Certificate[] = [];
   for (const [i, certificate] of chain.entries()) {
-    const root = roots.find((candidate) => issued(candidate, certificate));
+    const root = roots.find((candidate) => isSignedBy(certificate, candidate));
     if (root !== undefined) return [...signers, root];
     const next = chain[i + 1];
-    if (next === undefined || !issued(next, certificate)) return undefined;
+    if (next === undefined || !isSignedBy(certificate, next)) return undefined;
     signers.push(next);
   }
   return undefined;

@@ -58,6 +58,32 @@ describe("startSvidSource()", () => {
     assert.ok(!source.svid.privateKey.equals(first.privateKey));
   });
 
+  /** Its issuer is under a new root, of which the bundle has `roots` as they are, and the new one first. */
+  async function rotated(roots: readonly Uint8Array[], sequence: bigint) {
+    const { authority, root } = await createTestMesh("east", clock.wallMs());
+    const x509Authorities = [new Uint8Array(root.certificate.raw), ...roots];
+    return { ...authority, bundle: { ...authority.bundle, sequence, x509Authorities } };
+  }
+
+  it("renews within an hour after another root has begun to sign, and at once where its own is believed no more", async () => {
+    let { authority } = east;
+    const all = options((csr) => certifyLocally(() => authority, clock)(csr));
+    const source = await startSvidSource(all, stop.signal);
+    const first = source.svid;
+    authority = await rotated(authority.bundle.x509Authorities, 2n);
+    all.trust.set(authority.bundle);
+    await clock.advance(0);
+    assert.equal(source.svid, first);
+    await clock.advance(HOUR_MS);
+    await eventually(() => source.svid !== first);
+    assert.equal(calls, 2);
+    const second = source.svid;
+    authority = await rotated([], 3n);
+    all.trust.set(authority.bundle);
+    await eventually(() => source.svid !== second);
+    assert.equal(calls, 3);
+  });
+
   it("serves the old one while renewal fails, and goes on trying past its end", async () => {
     let broken = false;
     const good = certifyLocally(() => east.authority, clock);

@@ -1,4 +1,5 @@
 import type { KeyObject, X509Certificate } from "node:crypto";
+import { childAbort } from "../core/abort.ts";
 import { backoffMs, RECONNECT } from "../core/backoff.ts";
 import { type Clock, sleep } from "../core/clock.ts";
 import { asMeshError, errorText, MeshError } from "../core/errors.ts";
@@ -6,9 +7,9 @@ import type { Identity } from "../core/identity.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import type { TrustBundle } from "../core/trust-bundle.ts";
-import { notBeforeMs } from "./certificate.ts";
+import { notBeforeMs, parseCertificate } from "./certificate.ts";
 import { createCsr } from "./csr.ts";
-import { judgePeer } from "./peer-verification.ts";
+import { isSignedBy, judgePeer } from "./peer-verification.ts";
 import { trustDomainOf } from "./svid-rules.ts";
 import type { TrustStore } from "./trust-store.ts";
 
@@ -45,6 +46,8 @@ const RENEW_AT = 0.7;
 const RENEW_JITTER = 0.1;
 /** A wall clock may jump (suspend, correction): it is looked at again at least this often. */
 const LOOK_MS = 60_000;
+/** After a rotation of the root all workloads renew within this time, each at a moment of its own. */
+const ROTATED_WITHIN_MS = 3_600_000;
 const RETRY = { ...RECONNECT, maxMs: 30_000 };
 
 /** The workload's own SVID, renewed in time and for ever; while renewal fails the old one is served. */
@@ -98,11 +101,46 @@ async function renew(
   }
 }
 
-async function untilRenewal(svid: Svid, { clock, random }: SvidSourceOptions, signal: AbortSignal): Promise<void> {
+/**
+ * Until `svid` is to be replaced: by its age; within an hour where its root has been followed by another; at once where
+ * its root is believed no longer.
+ */
+async function untilRenewal(svid: Svid, options: SvidSourceOptions, signal: AbortSignal): Promise<void> {
+  const { clock, random, trust } = options;
   const share = RENEW_AT - RENEW_JITTER / 2 + RENEW_JITTER * random();
-  const atMs = svid.notBeforeMs + (svid.notAfterMs - svid.notBeforeMs) * share;
-  for (let leftMs = atMs - clock.wallMs(); leftMs > 0; leftMs = atMs - clock.wallMs()) {
-    await sleep(clock, Math.min(leftMs, LOOK_MS), signal);
+  let dueMs = svid.notBeforeMs + (svid.notAfterMs - svid.notBeforeMs) * share;
+  let rotated = false;
+  for (;;) {
+    const standing = standingOf(svid, trust);
+    if (standing === "gone") return;
+    const nowMs = clock.wallMs();
+    if (standing === "old" && !rotated) {
+      rotated = true;
+      dueMs = Math.min(dueMs, nowMs + ROTATED_WITHIN_MS * random());
+    }
+    if (dueMs <= nowMs) return;
+    await changeOrTime(trust, clock, Math.min(dueMs - nowMs, LOOK_MS), signal);
+  }
+}
+
+/** Whether the root below `svid` is the one that signs now, another that is believed, or none of them. */
+function standingOf(svid: Svid, trust: TrustStore): "current" | "old" | "gone" {
+  const last = svid.chain.at(-1);
+  const roots = trust.bundles.get(trustDomainOf(svid.identity))?.x509Authorities ?? [];
+  const at = roots.map(parseCertificate).findIndex((root) => last !== undefined && isSignedBy(last, root));
+  return at === 0 ? "current" : at > 0 ? "old" : "gone";
+}
+
+/** Resolves after a change of trust, or after `ms`. @throws MeshError ABORTED */
+async function changeOrTime(trust: TrustStore, clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  using pause = childAbort(signal);
+  const stop = trust.onChange(() => pause.abort());
+  try {
+    await sleep(clock, ms, pause.signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+  } finally {
+    stop();
   }
 }
 
