@@ -52,6 +52,9 @@ export interface GrpcLimits {
   readonly maxMessageBytes: number;
 }
 
+/** What a workload has to hear of its root's end, and to take up another SVID, before it is cut off. */
+const OWN_GRACE_MS = 3_000;
+
 const LIMITS: GrpcLimits = {
   maxConnections: 4_096,
   maxAnonymous: 512,
@@ -162,7 +165,7 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<GrpcListen
     } catch (error) {
       log.error("grpc.context.failed", { error: errorText(error) });
     }
-    peers.reverify();
+    peers.reverify(trustDomainOf(source.svid.identity));
   };
   const stops = [source.onChange(refresh), trust.onChange(refresh)];
   try {
@@ -250,11 +253,13 @@ class ConnectedPeers {
   readonly #sockets = new Map<TLSSocket, Identity | undefined>();
   /** By leaf: what grpc-js tells of a call's connection is the certificate that its handshake proved. */
   readonly #leaves = new Map<string, { identity: Identity; connections: number }>();
+  readonly #clock: Clock;
   #anonymous = 0;
 
   constructor(verifier: PeerVerifier, options: GrpcServerOptions, gate: ConnectionGate | undefined) {
     this.#verifier = verifier;
     this.#trust = options.trust;
+    this.#clock = options.clock;
     this.#log = options.log;
     this.#gate = gate;
     this.#strangers = options.strangers ?? (() => undefined);
@@ -295,9 +300,12 @@ class ConnectedPeers {
   }
 
   /** Cuts off whom trust no longer covers. */
-  reverify(): void {
+  /** Of this trust domain: they hear over these very connections that their root is going, and get another SVID. */
+  reverify(own: TrustDomain): void {
     for (const [socket, identity] of this.#sockets) {
-      if (identity !== undefined && this.#verify(socket) instanceof MeshError) socket.destroy();
+      if (identity === undefined || !(this.#verify(socket) instanceof MeshError)) continue;
+      if (trustDomainOf(identity) !== own) socket.destroy();
+      else this.#clock.after(OWN_GRACE_MS, () => socket.destroy());
     }
   }
 
