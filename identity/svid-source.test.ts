@@ -48,9 +48,9 @@ describe("startSvidSource()", () => {
     const lifeMs = first.notAfterMs - first.notBeforeMs;
     await clock.advance(first.notBeforeMs + 0.65 * lifeMs - clock.wallMs() - 1);
     assert.equal(calls, 1);
-    await clock.advance(0.1 * lifeMs + 1);
     const seen: unknown[] = [];
     source.onChange((svid) => seen.push(svid));
+    await clock.advance(0.1 * lifeMs + 1);
     await eventually(() => seen.length === 1);
     assert.equal(calls, 2);
     assert.equal(seen[0], source.svid);

@@ -110,8 +110,12 @@ async function untilRenewal(svid: Svid, options: SvidSourceOptions, signal: Abor
   const share = RENEW_AT - RENEW_JITTER / 2 + RENEW_JITTER * random();
   let dueMs = svid.notBeforeMs + (svid.notAfterMs - svid.notBeforeMs) * share;
   let rotated = false;
+  let bundle: TrustBundle | undefined;
+  let standing: Standing = "gone";
   for (;;) {
-    const standing = standingOf(svid, trust);
+    const now = trust.bundles.get(trustDomainOf(svid.identity));
+    if (bundle === undefined || now !== bundle) standing = standingOf(svid, now);
+    bundle = now;
     if (standing === "gone") return;
     const nowMs = clock.wallMs();
     if (standing === "old" && !rotated) {
@@ -123,11 +127,14 @@ async function untilRenewal(svid: Svid, options: SvidSourceOptions, signal: Abor
   }
 }
 
-/** Whether the root below `svid` is the one that signs now, another that is believed, or none of them. */
-function standingOf(svid: Svid, trust: TrustStore): "current" | "old" | "gone" {
+/** Whether the root below an SVID is the one that signs now, another that is believed, or none of them. */
+type Standing = "current" | "old" | "gone";
+
+function standingOf(svid: Svid, bundle: TrustBundle | undefined): Standing {
   const last = svid.chain.at(-1);
-  const roots = trust.bundles.get(trustDomainOf(svid.identity))?.x509Authorities ?? [];
-  const at = roots.map(parseCertificate).findIndex((root) => last !== undefined && isSignedBy(last, root));
+  const at = (bundle?.x509Authorities ?? [])
+    .map(parseCertificate)
+    .findIndex((root) => last !== undefined && isSignedBy(last, root));
   return at === 0 ? "current" : at > 0 ? "old" : "gone";
 }
 

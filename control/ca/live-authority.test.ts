@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { setMaxListeners } from "node:events";
 import { ManualClock } from "../../core/clock.ts";
 import { CA_NAMESPACE, SYSTEM_NAMESPACE, TRUST_CONFIG_MAP } from "../../core/defaults.ts";
 import { defaultTrustDomain, identityOf } from "../../core/identity.ts";
@@ -52,6 +53,7 @@ describe("LiveAuthority", () => {
     clock = new SettableClock();
     kube = new FakeKube(clock);
     stop = new AbortController();
+    setMaxListeners(0, stop.signal);
     for (const name of [SYSTEM_NAMESPACE, CA_NAMESPACE])
       kube.seed(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
     authority = await start();
