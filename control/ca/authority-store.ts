@@ -48,7 +48,7 @@ export async function loadAuthority(options: AuthorityStoreOptions): Promise<Loa
 }
 
 /** An issuer below the root of which the key is in `causeway-ca-root`; the root is made where there is none. */
-export async function newIssuer(options: AuthorityStoreOptions): Promise<Issuer> {
+async function newIssuer(options: AuthorityStoreOptions): Promise<Issuer> {
   const { kube, trustDomain, clock } = options;
   const stored = await kube.get<Secret>(SECRETS, CA_ROOT_SECRET, CA_NAMESPACE);
   let root: Signer;
@@ -70,7 +70,7 @@ export async function issuerBelow(
 }
 
 /** Creates `object`, or reads what another created first. */
-export async function create({ kube, log }: AuthorityStoreOptions, object: Secret): Promise<Secret> {
+async function create({ kube, log }: AuthorityStoreOptions, object: Secret): Promise<Secret> {
   const { name } = object.metadata;
   try {
     const created = await kube.create<Secret>(SECRETS, object);

@@ -37,7 +37,7 @@ function byAge(a: TrustRotation, b: TrustRotation): number {
   return (first ?? "").localeCompare(second ?? "") || a.metadata.name.localeCompare(b.metadata.name);
 }
 
-export function isOver(phase: string | undefined): boolean {
+function isOver(phase: string | undefined): boolean {
   return phase === "Retired" || phase === "Failed";
 }
 
