@@ -35,6 +35,8 @@ export class DiscoveryService {
   readonly #byName = new Index<Subscription>();
   /** Subscriptions to addresses, which may come to stand for other names than they do. */
   readonly #byAddress = new Index<Subscription>();
+  /** What all sessions were told of links last, as JSON. */
+  #toldLinks = "";
   #ready = false;
 
   constructor(catalog: RegistryCatalog, trustDomain: TrustDomain, log: Log) {
@@ -109,7 +111,10 @@ export class DiscoveryService {
     for (const session of this.#sessions) if (this.#touchesInbound(session, touched)) this.#sendInbound(session);
     if (touched.links) {
       const links = this.#linkStates();
-      for (const session of this.#sessions) session.send("links", links);
+      // A round trip or a reason that changed is nothing to proxies, of which there may be a thousand.
+      const text = JSON.stringify(links);
+      if (text !== this.#toldLinks) for (const session of this.#sessions) session.send("links", links);
+      this.#toldLinks = text;
     }
   }
 

@@ -48,7 +48,7 @@ export async function measureFederation(
   const flags = profile === undefined ? {} : { NODE_OPTIONS: `--import ${PROFILER}`, BENCH_PROFILE_FOLDER: profile };
   if (profile !== undefined) mkdirSync(profile, { recursive: true });
   const world = await startWorld({ ...env, ...flags });
-  const load = new FederationLoad();
+  let load = new FederationLoad();
   try {
     const sizes: SizeResult[] = [];
     let made = 0;
@@ -62,6 +62,9 @@ export async function measureFederation(
     }
     const health = parts.has("health") ? await measureLinkHealth(world, load, PROXIES) : undefined;
     if (health !== undefined) say(`health: ${JSON.stringify(health)}`);
+    // Its streams would be work for control, and for the process that the peers share with them.
+    await load.stop();
+    load = new FederationLoad();
     const peerSteps = parts.has("peers") ? await measurePeers(world, load, options.peers, USAGE_MS, say) : [];
     return { sizes, peerSteps, ...(health === undefined ? {} : { health }) };
   } finally {
