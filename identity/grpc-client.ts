@@ -28,7 +28,7 @@ export interface GrpcClientOptions {
 /**
  * gRPC over one connection of node:http2 to a server of ours, which is dialled at the first call and again at the first
  * one after a loss: no retries, no balancing, no compression. For processes to which grpc-js is too large
- * (docs/decisions/0021); servers, and other clients, are grpc-js.
+ * (docs/decisions/0022); servers, and other clients, are grpc-js.
  */
 export class GrpcClient {
   readonly #options: GrpcClientOptions;
