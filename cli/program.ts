@@ -47,6 +47,15 @@ export function durationMs(text: string): number {
   return Number(match[1]) * unit;
 }
 
+/** "host:port,host:port" for commander, as `host:port` each, IPv6 in brackets. */
+export function hostPorts(text: string): [string, ...string[]] {
+  const [first = "", ...others] = text.split(",").map((part) => {
+    const { host, port } = hostPort(part.trim());
+    return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  });
+  return [first, ...others];
+}
+
 /** "host:port" for commander. */
 export function hostPort(text: string): { host: string; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);

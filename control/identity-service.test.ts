@@ -12,7 +12,11 @@ import { GRPC_CLIENT_OPTIONS, grpcChannelCredentials, serverAuthChannelCredentia
 import { type GrpcListener, listenGrpc } from "../identity/grpc-server.ts";
 import { meshErrorOf } from "../identity/grpc-status.ts";
 import { TrustStore } from "../identity/trust-store.ts";
-import { startWorkloadIdentity, type WorkloadIdentity } from "../identity/workload-identity.ts";
+import {
+  startWorkloadIdentity,
+  type WorkloadIdentity,
+  type WorkloadIdentityOptions,
+} from "../identity/workload-identity.ts";
 import type { IdentityClient } from "../protos/gen/causeway/identity/v1/Identity.ts";
 import { loadIdentity } from "../protos/load.ts";
 import { eventually } from "../test/support/eventually.ts";
@@ -87,8 +91,8 @@ describe("the Identity service", () => {
   }
 
   function start(identity: Identity, token: () => string): Promise<WorkloadIdentity> {
-    const options = {
-      controlAddress: `127.0.0.1:${listener.port}`,
+    const options: WorkloadIdentityOptions = {
+      controlAddresses: [`127.0.0.1:${listener.port}`],
       rootsDer: east.authority.bundle.x509Authorities,
       controlIdentity: control.identity,
       identity,

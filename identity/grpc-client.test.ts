@@ -56,9 +56,20 @@ describe("GrpcClient", () => {
     return listener;
   }
 
-  function client(port: number, times: Partial<GrpcClientTimes> = {}, expected = control.identity): GrpcClient {
+  function client(
+    port: number | readonly [number, ...number[]],
+    times: Partial<GrpcClientTimes> = {},
+    expected = control.identity,
+  ): GrpcClient {
     const dialer = mutualDialer({ tls: caller.tls, trustDomain: east.authority.trustDomain, expected });
-    const it = new GrpcClient({ address: `127.0.0.1:${port}`, dialer, clock: systemClock, times });
+    const [first, ...others] = typeof port === "number" ? [port] : port;
+    const address = (at: number) => `127.0.0.1:${at}`;
+    const it = new GrpcClient({
+      addresses: [address(first), ...others.map(address)],
+      dialer,
+      clock: systemClock,
+      times,
+    });
     undo.push(() => it.close());
     return it;
   }
@@ -111,6 +122,27 @@ describe("GrpcClient", () => {
     call.end();
     return { call, states, ends };
   }
+
+  it("asks another replica when one has gone, stays with it, and comes back when that one goes", async () => {
+    const answers = (name: number): Certify => {
+      return (_call, callback) => callback(null, { chain: [], notAfterMs: name, trust: { bundles: [] } });
+    };
+    const first = await listen(answers(1));
+    const second = await listen(answers(2));
+    const it = client([first.port, second.port]);
+    const who = async () => Number((await ask(it)).notAfterMs);
+    assert.equal(await who(), 1);
+    const watching = watch(it);
+    await first.close(0);
+    await eventually(() => watching.ends.length === 1);
+    assert.equal(await who(), 2);
+    const again = await listen(answers(3), undefined, first.port);
+    assert.equal(await who(), 2);
+    await second.close(0);
+    await eventually(async () => (await who()) === 3);
+    await again.close(0);
+    await failsWith("STREAM_CLOSED", ask(it));
+  });
 
   it("asks a server of grpc-js, many times over one connection", async () => {
     let connections = 0;

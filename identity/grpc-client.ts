@@ -18,28 +18,30 @@ export interface GrpcClientTimes {
 const TIMES: GrpcClientTimes = { connectMs: 5_000, keepaliveMs: 10_000, keepaliveAnswerMs: 5_000 };
 
 export interface GrpcClientOptions {
-  /** "host:port", IPv6 in brackets. */
-  readonly address: string;
+  /** "host:port" of each replica of the server, IPv6 in brackets; asked in this order, the next one after a failure. */
+  readonly addresses: readonly [string, ...string[]];
   readonly dialer: SpiffeDialer;
   readonly clock: Clock;
   readonly times?: Partial<GrpcClientTimes>;
 }
 
 /**
- * gRPC over one connection of node:http2 to a server of ours, which is dialled at the first call and again at the first
- * one after a loss: no retries, no balancing, no compression. For processes to which grpc-js is too large
+ * gRPC over one connection of node:http2 to a server of ours, or to one of its replicas, which is dialled at the first
+ * call and again at the first one after a loss: no retries, no balancing, no compression. For processes to which grpc-js is too large
  * (docs/decisions/0022); servers, and other clients, are grpc-js.
  */
 export class GrpcClient {
   readonly #options: GrpcClientOptions;
   readonly #times: GrpcClientTimes;
   readonly #calls = new Set<{ fail(error: MeshError): void }>();
+  #address: string;
   #session: Promise<ClientHttp2Session> | undefined;
   #end: () => void = () => {};
   #closed = false;
 
   constructor(options: GrpcClientOptions) {
     this.#options = options;
+    [this.#address] = options.addresses;
     this.#times = { ...TIMES, ...options.times };
   }
 
@@ -69,7 +71,7 @@ export class GrpcClient {
     this.#calls.add(call);
     const cancelDeadline = deadlineMs === undefined ? undefined : this.#deadline(call, doing, deadlineMs);
     this.#connected().then(
-      (session) => call.start(session, this.#options.address),
+      (session) => call.start(session, this.#address),
       (error: unknown) => call.fail(asMeshError(error, "STREAM_CLOSED", doing)),
     );
     return call;
@@ -137,8 +139,25 @@ export class GrpcClient {
     return session;
   }
 
+  /** To the address that was good last, or else to the others in turn. @throws MeshError of the last one */
   async #dial(): Promise<ClientHttp2Session> {
-    const { address, dialer, clock } = this.#options;
+    const { addresses } = this.#options;
+    const first = addresses.indexOf(this.#address);
+    let failure: unknown;
+    for (const i of addresses.keys()) {
+      this.#address = addresses[(first + i) % addresses.length] ?? this.#address;
+      try {
+        return await this.#dialOne(this.#address);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    this.#address = addresses[(first + 1) % addresses.length] ?? this.#address;
+    throw failure;
+  }
+
+  async #dialOne(address: string): Promise<ClientHttp2Session> {
+    const { dialer, clock } = this.#options;
     const socket = await this.#tcp(address);
     this.#end = () => socket.destroy();
     const secured = await secureHttp2(socket, dialer, clock);

@@ -111,7 +111,7 @@ async function untilRenewal(svid: Svid, options: SvidSourceOptions, signal: Abor
   let dueMs = svid.notBeforeMs + (svid.notAfterMs - svid.notBeforeMs) * share;
   let rotated = false;
   let bundle: TrustBundle | undefined;
-  let standing: Standing = "gone";
+  let standing: Standing = "current";
   for (;;) {
     const now = trust.bundles.get(trustDomainOf(svid.identity));
     if (bundle === undefined || now !== bundle) standing = standingOf(svid, now);
@@ -127,10 +127,12 @@ async function untilRenewal(svid: Svid, options: SvidSourceOptions, signal: Abor
   }
 }
 
-/** Whether the root below an SVID is the one that signs now, another that is believed, or none of them. */
+/** The root below an SVID is the one that signs now, another that is believed, or none of them. */
 type Standing = "current" | "old" | "gone";
 
+/** Without a bundle nothing is known of its root: no reason to ask for another. */
 function standingOf(svid: Svid, bundle: TrustBundle | undefined): Standing {
+  if (bundle === undefined) return "current";
   const last = svid.chain.at(-1);
   const at = (bundle?.x509Authorities ?? [])
     .map(parseCertificate)

@@ -19,8 +19,8 @@ const CERTIFY_MS = 10_000;
 const MAX_CHAIN = 4;
 
 export interface WorkloadIdentityOptions {
-  /** "host:port" */
-  readonly controlAddress: string;
+  /** "host:port" of each replica of control; which one is asked first is left to chance. */
+  readonly controlAddresses: readonly [string, ...string[]];
   /** Of the own trust domain, as ConfigMap `causeway-trust` has them. */
   readonly rootsDer: readonly Uint8Array[];
   readonly controlIdentity: Identity;
@@ -57,10 +57,19 @@ export async function startWorkloadIdentity(
   const certify = (csr: Buffer) => requestCertificate(options, trust, csr, signal);
   const source = await startSvidSource({ identity, certify, trust, clock, random, log }, signal);
   const tls = new WorkloadTls({ source, trust, clock });
-  const { controlAddress: address, controlIdentity: expected } = options;
-  const control = new GrpcClient({ address, dialer: mutualDialer({ tls, trustDomain, expected }), clock });
+  const { controlIdentity: expected } = options;
+  const addresses = startingAnywhere(options.controlAddresses, random);
+  const control = new GrpcClient({ addresses, dialer: mutualDialer({ tls, trustDomain, expected }), clock });
   const watching = followTrust(options, trust, control, signal).finally(() => control.close());
   return { source, trust, tls, control, done: Promise.all([source.done, watching]).then(() => {}) };
+}
+
+/** The same round, begun at one of them: so that workloads spread over all. */
+function startingAnywhere([first, ...others]: readonly [string, ...string[]], random: Random): [string, ...string[]] {
+  const at = Math.floor(random() * (others.length + 1));
+  const all = [first, ...others];
+  const [head = first, ...tail] = [...all.slice(at), ...all.slice(0, at)];
+  return [head, ...tail];
 }
 
 async function requestCertificate(
@@ -71,8 +80,10 @@ async function requestCertificate(
 ): Promise<Certified> {
   const token = await options.tokenSource();
   const trustDomain = trustDomainOf(options.identity);
-  const { controlAddress: address, controlIdentity: expected, clock } = options;
-  const client = new GrpcClient({ address, dialer: serverAuthDialer({ trust, trustDomain, expected, clock }), clock });
+  const { controlIdentity: expected, clock, random } = options;
+  const addresses = startingAnywhere(options.controlAddresses, random);
+  const dialer = serverAuthDialer({ trust, trustDomain, expected, clock });
+  const client = new GrpcClient({ addresses, dialer, clock });
   try {
     const response = await client.unary(
       CERTIFY,

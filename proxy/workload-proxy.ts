@@ -66,7 +66,7 @@ export interface WorkloadOptions {
   /** Where the app listens; ports are those that control names. */
   readonly app: AppPlace;
   /** "host:port" of control's gRPC. */
-  readonly controlAddress: string;
+  readonly controlAddresses: readonly [string, ...string[]];
   readonly trustRootsDer: readonly Uint8Array[];
   /** ServiceAccount token with audience "causeway"; read anew for each certificate. */
   readonly tokenFile: string;
@@ -205,10 +205,10 @@ export class WorkloadProxy {
 
   /** What it knows, for people; no key material. */
   config(): object {
-    const { workload, controlAddress, trustDomain } = this.#options;
+    const { workload, controlAddresses, trustDomain } = this.#options;
     return {
       workload,
-      controlAddress,
+      controlAddresses,
       trustDomain,
       controlConnected: this.#discovery?.connected ?? false,
       ...configView(this.#services),
@@ -221,13 +221,13 @@ export class WorkloadProxy {
    */
   async start(): Promise<void> {
     const { clock, random, log, transport, signal } = this.#deps;
-    const { workload, controlAddress, trustDomain, intercept } = this.#options;
+    const { workload, controlAddresses, trustDomain, intercept } = this.#options;
     const controlIdentity = identityOf(trustDomain, SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.control);
     const originals = intercept === undefined ? undefined : await loadOriginalDestinations(intercept.mode);
     const check = originals === undefined ? undefined : await this.#checkLoops(originals);
     const certifying = startWorkloadIdentity(
       {
-        controlAddress,
+        controlAddresses,
         rootsDer: this.#options.trustRootsDer,
         controlIdentity,
         identity: this.identity,
@@ -281,7 +281,8 @@ export class WorkloadProxy {
   }
 
   async #checkLoops(originals: OriginalDestinations): Promise<LoopCheck> {
-    const { controlAddress, listen } = this.#options;
+    const { controlAddresses, listen } = this.#options;
+    const [controlAddress] = controlAddresses;
     const colon = controlAddress.lastIndexOf(":");
     const host = controlAddress.slice(0, colon).replace(/^\[|\]$/g, "");
     const control = { host, port: Number(controlAddress.slice(colon + 1)) };

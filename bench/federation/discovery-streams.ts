@@ -28,7 +28,7 @@ export class DiscoveryStreams {
     const controlIdentity = identityOf(trustDomain, SYSTEM_NAMESPACE, SERVICE_ACCOUNTS.control);
     const identity = await startWorkloadIdentity(
       {
-        controlAddress: address,
+        controlAddresses: [address],
         rootsDer: [new Uint8Array(new X509Certificate(root).raw)],
         controlIdentity,
         identity: identityOf(trustDomain, namespace, serviceAccount),

@@ -27,7 +27,7 @@ export interface ServeSettings {
   readonly store: RegistryStore;
   readonly replica: string;
   readonly control: Address;
-  readonly controlAddress: Address;
+  readonly controlAddresses: readonly [string, ...string[]];
   readonly federation: Address;
   readonly relay: Address;
   readonly advertise: string;
@@ -105,12 +105,12 @@ async function serveGateway(settings: ServeSettings, signal: AbortSignal): Promi
   const { startRelay } = await import("../../gateway/relay/relay.ts");
   const { createTransport } = await import("../../transport/create-transport.ts");
   const { startWorkloadIdentity } = await import("../../identity/workload-identity.ts");
-  const { cluster, trustDomain, kube, clock, random, log, controlAddress } = settings;
+  const { cluster, trustDomain, kube, clock, random, log, controlAddresses } = settings;
   const accountOf = (name: string) => identityOf(trustDomain, SYSTEM_NAMESPACE, name);
   const rootsDer = await untilDone("trust", () => publishedRoots(kube), clock, log, signal);
   const identity = await startWorkloadIdentity(
     {
-      controlAddress: `${controlAddress.host}:${controlAddress.port}`,
+      controlAddresses,
       rootsDer,
       controlIdentity: accountOf(SERVICE_ACCOUNTS.control),
       identity: accountOf(SERVICE_ACCOUNTS.gateway),

@@ -10,7 +10,7 @@ import { checkNodeTls } from "../../identity/node-tls-check.ts";
 import type { ProxyDeps, RunningProxy } from "../../proxy/start-proxy.ts";
 import type { WorkloadOptions } from "../../proxy/workload-proxy.ts";
 import { processLog } from "../process-log.ts";
-import { appSocket, durationMs, hostPort, requireOption, type VerbContext, wholeNumber } from "../program.ts";
+import { appSocket, durationMs, hostPorts, requireOption, type VerbContext, wholeNumber } from "../program.ts";
 import type { WorkloadEntry } from "../workloads-file.ts";
 
 const WORKLOADS_LOOK_MS = 1_000;
@@ -26,7 +26,7 @@ interface ProxyVerbOptions {
   readonly adminHost?: string;
   readonly appHost?: string;
   readonly appSocket?: Readonly<Record<string, string>>;
-  readonly control: { host: string; port: number };
+  readonly control: readonly [string, ...string[]];
   readonly trustDomain?: string;
   readonly trustRoots: string;
   readonly tokenFile?: string;
@@ -63,7 +63,7 @@ export function registerProxy(program: Command, context: VerbContext): void {
       "unix socket on which the app takes connections for a port, in place of TCP; once for each port",
       appSocket,
     )
-    .requiredOption("--control <host:port>", "the cluster's control", hostPort)
+    .requiredOption("--control <host:port,…>", "the cluster's control, each replica of it", hostPorts)
     .option("--trust-domain <name>", "default: <cluster>.mesh")
     .requiredOption("--trust-roots <file>", "PEM of the cluster's root, from ConfigMap causeway-trust")
     .option("--token-file <file>", 'ServiceAccount token with audience "causeway"; read again for each certificate')
@@ -140,7 +140,7 @@ function workloadOptions(options: ProxyVerbOptions, entry: WorkloadEntry): Workl
       inboundPort: entry.inboundPort ?? options.inboundPort,
     },
     app: { host: entry.appHost ?? address, ...(entry.appSockets === undefined ? {} : { sockets: entry.appSockets }) },
-    controlAddress: `${control.host.includes(":") ? `[${control.host}]` : control.host}:${control.port}`,
+    controlAddresses: control,
     trustRootsDer: readRoots(options.trustRoots),
     tokenFile: entry.tokenFile,
     limits: { detectMs: options.detectTimeout },

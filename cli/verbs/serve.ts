@@ -18,6 +18,7 @@ import {
   type CommonOptions,
   durationMs,
   hostPort,
+  hostPorts,
   requireOption,
   type VerbContext,
   withCommonOptions,
@@ -45,7 +46,7 @@ interface ServeOptions extends CommonOptions, RegistryFlags {
   readonly registry: string;
   readonly replica?: string;
   readonly controlListen: Address;
-  readonly controlAddress?: Address;
+  readonly controlAddress?: [string, ...string[]];
   readonly federationListen: Address;
   readonly relayListen: Address;
   readonly advertise?: string;
@@ -74,7 +75,11 @@ export function registerServe(program: Command, context: VerbContext): void {
         "stable name of this replica, unique among those of a role (default: host and a random part)",
       )
       .option("--control-listen <host:port>", "discovery and identity", hostPort, any(PORTS.control))
-      .option("--control-address <host:port>", "where this process reaches control (default: its own)", hostPort)
+      .option(
+        "--control-address <host:port,…>",
+        "where this process reaches control, each replica of it (default: its own)",
+        hostPorts,
+      )
       .option("--federation-listen <host:port>", "for peers' gateways", hostPort, any(PORTS.federation))
       .option("--relay-listen <host:port>", "for peers' sidecars", hostPort, any(PORTS.relay))
       .option("--advertise <host>", "where peers reach this gateway")
@@ -111,6 +116,11 @@ function leafLifetimeMs(text: string): number {
   if (ms < LEAF_LIFETIMES_MS.least || ms > LEAF_LIFETIMES_MS.most)
     throw new InvalidArgumentError("want a lifetime from 1m to 168h.");
   return ms;
+}
+
+function ownControl({ host, port }: Address): string {
+  const local = host === "0.0.0.0" ? "127.0.0.1" : host;
+  return `${local.includes(":") ? `[${local}]` : local}:${port}`;
 }
 
 function parseRoles(text: string): Role[] {
@@ -152,10 +162,7 @@ async function serve(options: ServeOptions, { env, signal }: VerbContext): Promi
     store,
     replica: options.replica ?? `${hostname()}-${randomBytes(4).toString("hex")}`,
     control: options.controlListen,
-    controlAddress: options.controlAddress ?? {
-      ...options.controlListen,
-      host: options.controlListen.host.replace(/^0\.0\.0\.0$/, "127.0.0.1"),
-    },
+    controlAddresses: options.controlAddress ?? [ownControl(options.controlListen)],
     federation: options.federationListen,
     relay: options.relayListen,
     advertise: roles.includes("gateway")

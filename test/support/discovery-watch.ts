@@ -33,7 +33,7 @@ export class DiscoveryWatch implements AsyncDisposable {
     const common = { clock: systemClock, random: Math.random, log: silentLog };
     const identity = await startWorkloadIdentity(
       {
-        controlAddress,
+        controlAddresses: [controlAddress],
         rootsDer: [new Uint8Array(new X509Certificate(root).raw)],
         controlIdentity,
         identity: identityOf(trustDomain, namespace, "client"),

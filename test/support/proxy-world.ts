@@ -261,7 +261,7 @@ export async function createProxyWorld(cluster = "east", peers: readonly TrustBu
     workload: { namespace: "shop", serviceAccount, pod: `${serviceAccount}-0`, address: serviceAccount },
     listen: { host: "127.0.0.1", outboundPort: 0, inboundPort: 0, ...listen },
     app: { host: "127.0.0.1" },
-    controlAddress: by.address,
+    controlAddresses: [by.address],
     trustRootsDer: by.mesh.authority.bundle.x509Authorities,
     tokenFile,
     trustDomain: by.mesh.authority.trustDomain,
