@@ -320,7 +320,7 @@ describe("a gateway with a peer that misbehaves", function () {
     peers.push(...storm);
     await eventually(() => storm.filter(({ ended }) => ended !== undefined).length >= 20);
     const text = east.gateway?.metricsText() ?? "";
-    assert.match(text, /federation_connections_refused_total\{reason="identity_limit"\} \d+/);
+    assert.match(text, /federation_connections_refused_total\{reason="identity_(limit|rate)"\} \d+/);
     assert.match(text, /federation_streams_refused_total\{code="LIMIT_EXCEEDED"\} \d+/);
   });
 
