@@ -84,7 +84,9 @@ export class MuxConnection implements ByteStreamUser, Carrier {
     this.stream = stream;
     this.#dialled = dialled;
     this.#owner = owner;
-    this.#watch = new SilenceWatch(context.wheel, dialled ? context.limits.stallMs : 0, this, owner.answers);
+    // Who asks to be told of silence has another way; anybody else waits.
+    const stallMs = dialled && owner.onStall !== undefined ? context.limits.stallMs : 0;
+    this.#watch = new SilenceWatch(context.wheel, stallMs, this, owner.answers);
     this.sender = new MuxSender(context, stream, this, this.#watch);
     context.connections++;
     stream.user = this;

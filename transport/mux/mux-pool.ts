@@ -158,10 +158,7 @@ export class MuxPool<B> {
         this.#serveSoon();
       },
       ...(this.#options.answers === undefined ? {} : { answers: this.#options.answers }),
-      onStall: () => {
-        this.#judge();
-        this.#serveSoon();
-      },
+      ...(this.#options.onStall === undefined ? {} : { onStall: () => this.#stallChanged() }),
       onGone: (reason) => {
         this.#context.wheel.drop(age);
         this.#options.onChange?.(reason);
@@ -177,6 +174,11 @@ export class MuxPool<B> {
     this.#options.onChange?.();
     this.#judge();
     return connection;
+  }
+
+  #stallChanged(): void {
+    this.#judge();
+    this.#serveSoon();
   }
 
   /** One connection on which something comes shows that the way is open; without any nothing new is known. */
