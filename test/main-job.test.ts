@@ -271,7 +271,11 @@ spec:
         await reached(`${cluster} has neither Link nor mirrors nor secrets of ${peer}`, async () => {
           const secrets = await mesh.names(cluster, "secrets", "-A");
           const links = await mesh.names(cluster, "links");
-          const left = [...links, ...secrets.filter((name) => name.includes("causeway-link-")), ...(await mirrors(cluster))];
+          const left = [
+            ...links,
+            ...secrets.filter((name) => name.includes("causeway-link-")),
+            ...(await mirrors(cluster)),
+          ];
           return left.length === 0;
         });
       }

@@ -114,8 +114,10 @@ describe("two linked clusters, one with a Redis that fails", () => {
     await redis.config("SET", "maxmemory", maxMemory);
     await later();
     await west.whole();
-    const tokens = ({ leases }: typeof before) => leases.map(({ token }) => token);
-    deepEqual(tokens(await west.status()), tokens(before), "leases are renewed without memory");
+    // One that was about to be taken when this began may have come since.
+    const held = new Map((await west.status()).leases.map(({ lease, token }) => [lease, token]));
+    for (const { lease, token } of before.leases) equal(held.get(lease), token, `${lease} is renewed without memory`);
+    ok(before.leases.length > 0);
   });
 
   it("goes on while the password is another", async () => {
