@@ -183,6 +183,28 @@ describe("LiveAuthority", () => {
     await Promise.all([second.ended, third.ended]);
   });
 
+  it("keeps the old root when control stopped between signing under the new one and saying so", async () => {
+    const old = authority.current;
+    link("west", "1");
+    await rotate("r1");
+    await phase("r1", "Distributed");
+    stop.abort();
+    await authority.ended;
+    const next = await secret(CA_NEXT_SECRET);
+    const { metadata } = (await secret(CA_SECRET)) ?? {};
+    assert.ok(next !== undefined && metadata !== undefined);
+    kube.seed<Secret>(SECRETS, { ...next, metadata });
+    await kube.delete(SECRETS, CA_NEXT_SECRET, CA_NAMESPACE);
+    await clock.jump(LIFETIME_MS.leaf);
+    stop = new AbortController();
+    authority = await start();
+    await phase("r1", "Active");
+    const [signing, other] = authority.current.bundle.x509Authorities;
+    assert.notDeepEqual(signing, old.bundle.x509Authorities[0]);
+    assert.deepEqual(other, old.bundle.x509Authorities[0], "what was issued until now is still believed");
+    verifyPeer(await leaf(old), new Map([[trustDomain, authority.current.bundle]]), clock.wallMs());
+  });
+
   it("activates without a peer where that is asked for, and retires at once", async () => {
     link("west", "1");
     await rotate("r1", { activation: "Now" });

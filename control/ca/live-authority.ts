@@ -161,6 +161,7 @@ export class LiveAuthority {
     const [stored, problem] = this.#readStored(secret);
     if (stored !== undefined) this.#adoptIfKnown(stored);
     if (secret !== undefined && stored !== undefined) await this.#renew(secret, stored);
+    if (!(await this.#putSigningRootFirst())) return 0;
 
     const rotation = currentRotation(await this.#rotations());
     const replaced =
@@ -260,6 +261,17 @@ export class LiveAuthority {
     }
     const sequence = published.sequence + 1n;
     return await this.#publish(map, { ...published, sequence, sinceMs: clock.wallMs(), ...change });
+  }
+
+  /**
+   * The root that signs is published first, and since when it does: whoever made it active may have stopped half-way. False
+   * where another replica was faster: look again.
+   */
+  async #putSigningRootFirst(): Promise<boolean> {
+    const { issuer, published } = this.#loaded;
+    if (published.roots[0]?.raw.equals(issuer.root.raw)) return true;
+    const others = published.roots.filter(({ raw }) => !raw.equals(issuer.root.raw));
+    return await this.#publishRoots({ roots: [issuer.root, ...others], activeSinceMs: this.#options.clock.wallMs() });
   }
 
   /** Publishes the next root, waits for who must know it, and then signs under it. */
