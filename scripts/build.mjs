@@ -1,4 +1,4 @@
-// npm run build: dist/ by tsc, and what `mesh proxy` loads as a bundle in dist/bundle/ (docs/decisions/0021).
+// npm run build: dist/ by tsc, and what `mesh proxy` loads as a bundle in dist/bundle/ (docs/decisions/0022).
 import { spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { createRequire } from "node:module";

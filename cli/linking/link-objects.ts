@@ -57,10 +57,25 @@ export async function applyLink(kube: KubeClient, objects: { secret: Secret; lin
   }
 }
 
-/** Removes a link that never came to be. */
-export async function withdrawLink(kube: KubeClient, objects: { secret: Secret; link: Link }): Promise<void> {
-  await kube.delete(LINKS, objects.link.metadata.name);
+const WITHDRAWN_MS = 10_000;
+
+/**
+ * Removes a link that never came to be, and sees it gone: its gateway lets it go by a finalizer. Where that is dead it
+ * goes when it is back.
+ */
+export async function withdrawLink(
+  kube: KubeClient,
+  objects: { secret: Secret; link: Link },
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const { name } = objects.link.metadata;
+  await kube.delete(LINKS, name);
   await kube.delete(SECRETS, objects.secret.metadata.name, SYSTEM_NAMESPACE);
+  const deadlineMs = clock.nowMs() + WITHDRAWN_MS;
+  while (clock.nowMs() < deadlineMs && (await kube.get<Link>(LINKS, name)) !== undefined) {
+    await sleep(clock, 40, signal);
+  }
 }
 
 /** "TokenExpired" as the code TOKEN_EXPIRED, where there is such a code. */

@@ -175,7 +175,8 @@ async function linkClusters(options: LinkOptions, context: VerbContext): Promise
 /** What a failed link left goes again; where that fails too, both reasons are told. */
 async function rollBack(own: MeshCluster, objects: ReturnType<typeof linkObjects>, why: unknown): Promise<void> {
   try {
-    await withdrawLink(own.kube, objects);
+    // Also when the verb itself was interrupted.
+    await withdrawLink(own.kube, objects, systemClock, new AbortController().signal);
   } catch (error) {
     const code = why instanceof MeshError ? why.code : "INTERNAL";
     throw new MeshError(

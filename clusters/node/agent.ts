@@ -7,8 +7,9 @@ import type { Informer, KubeClient, KubeObject } from "../../kube/client.ts";
 import { readPublishedTrust } from "../../kube/published-trust.ts";
 import { NAMESPACES, NODES, PODS, type Pod } from "../../kube/resources.ts";
 import type { ClusterLayout } from "../layout.ts";
+import { isRunning, runningRecords, signalRecord } from "../process-record.ts";
 import { startKubeletServer } from "./kubelet-server.ts";
-import { PodRunner } from "./pod-runner.ts";
+import { POD_RECORD, PodRunner } from "./pod-runner.ts";
 import type { ProcessCommand, SidecarSettings } from "./sidecar-settings.ts";
 
 export interface NodeAgentOptions {
@@ -28,6 +29,7 @@ const POD_ADDRESSES = 100 * 250;
 const HEARTBEAT_MS = 10_000;
 const ZONE_LABEL = "topology.kubernetes.io/zone";
 const TRUST_RETRY_MS = 100;
+const LEFT_BEHIND_MS = 20;
 
 /** Registers the node and runs, as processes, the Pods that are bound to it; until `signal` aborts. */
 export async function runNodeAgent(options: NodeAgentOptions, signal: AbortSignal): Promise<void> {
@@ -52,6 +54,7 @@ class NodeAgent {
   async run(signal: AbortSignal): Promise<void> {
     const { kube, layout, owner, log, clock } = this.#options;
     mkdirSync(layout.podDirectory, { recursive: true, mode: 0o700 });
+    await this.#endLeftBehind(signal);
     const server = await startKubeletServer({
       socket: layout.kubeletSocket,
       owner,
@@ -79,6 +82,15 @@ class NodeAgent {
     await Promise.all([...this.#runners.values()].map((runner) => runner.stop(2_000)));
     await Promise.all(this.#ending.values());
     await server.close();
+  }
+
+  /** Containers of an agent that died without ending them: they hold the addresses, and nobody reads what they log. */
+  async #endLeftBehind(signal: AbortSignal): Promise<void> {
+    const { layout, clock, log } = this.#options;
+    const left = runningRecords(layout.runDirectory).filter(({ name }) => name.startsWith(POD_RECORD));
+    for (const record of left) signalRecord(record, "SIGKILL");
+    while (left.some(isRunning)) await sleep(clock, LEFT_BEHIND_MS, signal);
+    if (left.length > 0) log.info("node.left_behind", { containers: left.length });
   }
 
   #find(namespace: string, pod: string): PodRunner | undefined {

@@ -41,6 +41,9 @@ const PROBE_MS = 50;
 const READY_PROBE_MS = 1_000;
 const STATUS_RETRY_MS = 200;
 
+/** How the records of containers' processes begin. */
+export const POD_RECORD = "pod-";
+
 /** Runs one Pod: its sidecar and containers as processes, its readiness, its status, its end. */
 export class PodRunner {
   readonly #deps: PodRunnerDeps;
@@ -127,7 +130,7 @@ export class PodRunner {
           : new Container(
               {
                 name: spec.name,
-                recordName: `pod-${uid}-${spec.name}`,
+                recordName: `${POD_RECORD}${uid}-${spec.name}`,
                 command,
                 env: containerEnvironment(this.#pod, spec, place, process.env),
                 directory: this.#directory,
@@ -174,7 +177,7 @@ export class PodRunner {
     this.#sidecar = new Container(
       {
         name: PROXY_CONTAINER,
-        recordName: `pod-${uid}-${PROXY_CONTAINER}`,
+        recordName: `${POD_RECORD}${uid}-${PROXY_CONTAINER}`,
         command,
         env,
         directory: this.#directory,
